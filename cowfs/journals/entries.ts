@@ -1,0 +1,64 @@
+/**
+ * The entries that a journal lays over a directory: names that were added, and whiteouts of names below.
+ *
+ * Cookies are given in order and never twice, so a listing can go on after any cookie ever given, also when its entry
+ * is gone (RFC 1813 section 3.3.16: a cookie stays valid).
+ */
+import type { FileId, Name } from "../file-system.ts";
+
+/** The id of an entry that hides the name below. */
+export const hidden = -1;
+
+export interface JournalEntry {
+  readonly name: Name;
+  readonly id: FileId;
+  readonly cookie: number;
+}
+
+export class JournalEntries {
+  readonly #byName = new Map<Name, JournalEntry>();
+  /** In cookie order, with entries that are gone or replaced among them until half are. */
+  #order: JournalEntry[] = [];
+  nextCookie = 1;
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  get(name: Name): JournalEntry | undefined {
+    return this.#byName.get(name);
+  }
+
+  set(entry: JournalEntry): void {
+    this.#byName.set(entry.name, entry);
+    this.#order.push(entry);
+    if (entry.cookie >= this.nextCookie) this.nextCookie = entry.cookie + 1;
+    this.#dropStale();
+  }
+
+  delete(name: Name): void {
+    this.#byName.delete(name);
+    this.#dropStale();
+  }
+
+  /** Entries with a cookie above `cookie`, in order, hidden ones included. */
+  *after(cookie: number): Generator<JournalEntry> {
+    const order = this.#order;
+    let low = 0;
+    let high = order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (order[middle].cookie > cookie) high = middle;
+      else low = middle + 1;
+    }
+    for (let index = low; index < order.length; index++) {
+      const entry = order[index];
+      if (this.#byName.get(entry.name) === entry) yield entry;
+    }
+  }
+
+  #dropStale(): void {
+    if (this.#order.length < 32 || this.#order.length < this.#byName.size * 2) return;
+    this.#order = this.#order.filter((entry) => this.#byName.get(entry.name) === entry);
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * One opener at a time (J6).
+ *
+ * Node has no flock(2), but a lock belongs to the open file description: flock(1) takes it on an inherited descriptor
+ * and exits, and it stays ours until this process closes the file or dies, however it dies.
+ */
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import { XenoError } from "../errors.ts";
+
+/** Locks `file` and returns the descriptor that holds the lock. Throws `in-use` when another process has it. */
+export function takeLock(file: string, what: string): number {
+  const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  const result = spawnSync("flock", ["--nonblock", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
+  if (result.status === 0) {
+    fs.ftruncateSync(descriptor, 0);
+    fs.writeSync(descriptor, `${process.pid}\n`, 0);
+    return descriptor;
+  }
+  const holder = fs.readFileSync(file, "latin1").trim();
+  fs.closeSync(descriptor);
+  if (result.error !== undefined)
+    throw new XenoError("flock-missing", `cannot run flock(1) to lock ${what}: ${result.error.message}`, {
+      hint: "Install the Debian package util-linux.",
+    });
+  throw new XenoError("in-use", `${what} is in use by process ${holder || "unknown"}`, {
+    hint: "One process opens it at a time: stop that one first.",
+  });
+}

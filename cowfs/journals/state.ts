@@ -1,0 +1,162 @@
+/**
+ * The state of a journal: a fold of its changes, in memory.
+ *
+ * - (S1) The state is a function of the sequence of changes alone: the same code applies a change when it is made and
+ *   when it is replayed, and it reads no clock, no disk and no random numbers.
+ * - (S2) An inode is keyed by its FileId, whether it was born here or in a layer below. So copy-up keeps identity and
+ *   hard links, and a rename of a template directory is one entry.
+ * - (S3) Numbers of inodes, slots and cookies only grow.
+ */
+import type { FileId, Name, Time } from "../file-system.ts";
+import { JournalEntries } from "./entries.ts";
+import { clearRange, countBytes, type Extent, layExtent } from "./extents.ts";
+
+/** What `put` records of an inode: all but entries, extents and extended attributes. */
+export interface InodeFields {
+  id: FileId;
+  mode: number;
+  /** Names of a file. Of a directory: how many more subdirectories it has than it shows of the layers below. */
+  links: number;
+  uid: number;
+  gid: number;
+  size: number;
+  deviceMajor: number;
+  deviceMinor: number;
+  accessed: Time;
+  modified: Time;
+  changed: Time;
+  /** The directory that holds this directory; 0 for anything else. */
+  parent: FileId;
+  /** Link target of a symlink; else empty. */
+  target: Name;
+  /** The verifier of the exclusive CREATE that made it (RFC 1813 section 3.3.8). */
+  verifier: bigint | undefined;
+}
+
+/** Serves as Attributes as it stands, unless it is a directory (see `links`). */
+export interface JournalInode extends InodeFields {
+  used: number;
+  readonly entries: JournalEntries;
+  readonly extents: Extent[];
+  /** Undefined: those of the layer below. */
+  extendedAttributes: Map<Name, Buffer> | undefined;
+}
+
+/** A layer's place in this lineage: file ids of the layer carry the slot's number for ever. */
+export interface Slot {
+  readonly number: number;
+  /** The directory that the layer is mounted at. */
+  readonly directory: FileId;
+  /** The URL as the `.mount` file or the deployment names it. */
+  readonly url: string;
+  /** What it resolved to when it was first opened: a tree's id. */
+  readonly identity: string;
+}
+
+export type Change =
+  | { kind: "put"; inode: InodeFields }
+  | { kind: "drop"; id: FileId }
+  | { kind: "enter"; directory: FileId; name: Name; id: FileId; cookie: number }
+  | { kind: "remove"; directory: FileId; name: Name }
+  | { kind: "lay"; id: FileId; extent: Extent; checksum: number }
+  | { kind: "cut"; id: FileId; size: number }
+  | { kind: "wrote"; id: FileId; size: number; mode: number; time: Time }
+  | { kind: "attributes"; id: FileId; values: ReadonlyMap<Name, Buffer> }
+  | { kind: "slot"; slot: Slot }
+  | { kind: "reply"; key: string; bytes: Buffer };
+
+/** Replies that are remembered for retransmissions: the last so many of a journal (DESIGN 5, "Exactly once"). */
+export const maxReplies = 65_536;
+
+export class JournalState {
+  readonly inodes = new Map<FileId, JournalInode>();
+  readonly slots = new Map<number, Slot>();
+  readonly replies = new Map<string, Buffer>();
+  /** The next inode number of slot 0. */
+  nextInode = 1;
+  nextSlot = 1;
+
+  apply(change: Change): void {
+    switch (change.kind) {
+      case "put":
+        return this.#put(change.inode);
+      case "drop":
+        this.inodes.delete(change.id);
+        return;
+      case "enter":
+        this.get(change.directory).entries.set({ name: change.name, id: change.id, cookie: change.cookie });
+        return;
+      case "remove":
+        this.get(change.directory).entries.delete(change.name);
+        return;
+      case "lay":
+        return this.#lay(change.id, change.extent);
+      case "cut":
+        return this.#cut(change.id, change.size);
+      case "wrote": {
+        const inode = this.get(change.id);
+        inode.size = change.size;
+        inode.mode = change.mode;
+        inode.modified = change.time;
+        inode.changed = change.time;
+        return;
+      }
+      case "attributes":
+        this.get(change.id).extendedAttributes = new Map(change.values);
+        return;
+      case "slot":
+        this.slots.set(change.slot.number, change.slot);
+        this.nextSlot = Math.max(this.nextSlot, change.slot.number + 1);
+        return;
+      case "reply":
+        return this.#remember(change.key, change.bytes);
+    }
+  }
+
+  /** The inode, which must be in this journal: a change that names another is damage or a bug. */
+  get(id: FileId): JournalInode {
+    const inode = this.inodes.get(id);
+    if (inode === undefined) throw new Error(`the journal holds no inode ${id}`);
+    return inode;
+  }
+
+  #put(fields: InodeFields): void {
+    const known = this.inodes.get(fields.id);
+    if (known !== undefined) {
+      Object.assign(known, fields);
+      return;
+    }
+    this.inodes.set(fields.id, {
+      ...fields,
+      used: 0,
+      entries: new JournalEntries(),
+      extents: [],
+      extendedAttributes: undefined,
+    });
+    if (fields.id < 2 ** 40 && fields.id >= this.nextInode) this.nextInode = fields.id + 1;
+  }
+
+  #lay(id: FileId, extent: Extent): void {
+    const inode = this.get(id);
+    const appends = extent.offset >= (inode.extents.at(-1)?.offset ?? 0) + (inode.extents.at(-1)?.length ?? 0);
+    layExtent(inode.extents, extent);
+    // Counting anew is linear in the extents; a file that is only appended to never needs it.
+    inode.used = appends ? inode.used + extent.length : countBytes(inode.extents);
+  }
+
+  #cut(id: FileId, size: number): void {
+    const inode = this.get(id);
+    clearRange(inode.extents, size, Number.MAX_SAFE_INTEGER);
+    inode.used = countBytes(inode.extents);
+  }
+
+  #remember(key: string, bytes: Buffer): void {
+    this.replies.delete(key);
+    this.replies.set(key, bytes);
+    if (this.replies.size <= maxReplies) return;
+    for (const oldest of this.replies.keys()) {
+      this.replies.delete(oldest);
+      return;
+    }
+  }
+}
