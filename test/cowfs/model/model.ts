@@ -7,7 +7,6 @@
  * name that was there all the time exactly once; (M4) an inode lives while it has links or is retained.
  * Reading never changes access times, as on a file system mounted `noatime`.
  */
-import { createHash, randomBytes } from "node:crypto";
 import { FileSystemError } from "../../../cowfs/errors.ts";
 import { Fault, type Need } from "../../../cowfs/fault.ts";
 import {
@@ -21,68 +20,43 @@ import {
   type FileSystem,
   FileType,
   type Name,
-  type RequestKey,
   type Statistics,
   type Time,
 } from "../../../cowfs/file-system.ts";
-import { checkSize, pageBytes, readContent, truncateContent, writeContent } from "./content.ts";
-import { attributesOf, type Entry, type Inode, isDirectory, typeOf } from "./inode.ts";
+import { checkSize, readContent, truncateContent, writeContent } from "./content.ts";
+import { attributesOf, type Inode, isDirectory, typeOf } from "./inode.ts";
 import { checkExtendedName, checkLinkTarget, checkName, isDots } from "./names.ts";
-import { checkChange, newOwnership } from "./new-attributes.ts";
-import { type ModelOptions, systemClock } from "./options.ts";
+import { checkChange } from "./new-attributes.ts";
+import type { ModelOptions } from "./options.ts";
 import * as rules from "./rules.ts";
 import { may } from "./rules.ts";
-import { UndoLog } from "./undo.ts";
+import { ModelState } from "./state.ts";
 
 export type { ModelOptions } from "./options.ts";
 
-/** How many replies are remembered for requests that come twice (DESIGN "Exactly once"). */
-const maxReplies = 65_536;
 const maxExtendedBytes = 65_536;
 
 export function createModel(options: ModelOptions = {}): FileSystem {
   return new Model(options);
 }
 
-class Model implements FileSystem {
-  readonly rootId: FileId = 1;
-  readonly lineage = randomBytes(16);
-  readonly handleKey = randomBytes(32);
-  writeVerifier = randomBytes(8);
-
-  readonly #options: ModelOptions;
-  readonly #inodes = new Map<FileId, Inode>();
-  readonly #replies = new Map<RequestKey, Buffer>();
-  readonly #undo = new UndoLog();
-  #inTransaction = false;
-  #lastId = 0;
-  #lastTime: Time = { seconds: Number.NEGATIVE_INFINITY, nanoseconds: 0 };
-
-  constructor(options: ModelOptions) {
-    this.#options = options;
-    this.transact(undefined, () => {
-      const root = this.#newInode({ mode: FileType.directory | 0o755, uid: 0, gid: 0 }, {});
-      this.#undo.assign(root, { links: 2 });
-      return Buffer.alloc(0);
-    });
-  }
-
+class Model extends ModelState implements FileSystem {
   getAttributes(id: FileId): Attributes {
-    return attributesOf(this.#inode(id));
+    return attributesOf(this.inode(id));
   }
 
   lookup(caller: Caller, directoryId: FileId, name: Name): FileId {
-    const directory = this.#directory(directoryId);
-    raiseFault(this.#options.faultOnLookup?.(directoryId, name));
+    const directory = this.directory(directoryId);
+    raiseFault(this.options.faultOnLookup?.(directoryId, name));
     rules.require(caller, directory, may.execute);
     checkName(name);
     if (name === ".") return directory.id;
-    if (name === "..") return this.#directory(directory.parent).id;
+    if (name === "..") return this.directory(directory.parent).id;
     return found(directory, name).id;
   }
 
   access(caller: Caller, id: FileId, mask: number): number {
-    const inode = this.#inode(id);
+    const inode = this.inode(id);
     const search = isDirectory(inode) ? Access.lookup : Access.execute;
     const change = Access.modify | Access.extend | (isDirectory(inode) ? Access.delete : 0);
     let granted = 0;
@@ -93,21 +67,21 @@ class Model implements FileSystem {
   }
 
   readLink(_caller: Caller, id: FileId): Name {
-    const inode = this.#inode(id);
+    const inode = this.inode(id);
     if (typeOf(inode) !== FileType.symlink) throw new FileSystemError("EINVAL");
     return inode.target;
   }
 
   read(caller: Caller, id: FileId, offset: number, length: number, target: Buffer, targetOffset: number): number {
-    const file = this.#file(id);
+    const file = this.file(id);
     rules.requireReadable(caller, file);
     checkSize(offset);
-    raiseFault(this.#options.faultOnRead?.(id, offset, length));
+    raiseFault(this.options.faultOnRead?.(id, offset, length));
     return readContent(file, offset, length, target, targetOffset);
   }
 
   list(caller: Caller, directoryId: FileId, cookie: number, limit: number): DirectoryEntry[] {
-    const directory = this.#directory(directoryId);
+    const directory = this.directory(directoryId);
     rules.require(caller, directory, may.read);
     return [...directory.entries]
       .filter(([, entry]) => entry.cookie > cookie)
@@ -117,31 +91,31 @@ class Model implements FileSystem {
   }
 
   statistics(): Statistics {
-    const totalBytes = this.#options.totalBytes ?? 2 ** 40;
-    const freeBytes = totalBytes - this.#usedBytes();
+    const totalBytes = this.options.totalBytes ?? 2 ** 40;
+    const freeBytes = totalBytes - this.usedBytes();
     const totalFiles = 2 ** 32;
-    return { totalBytes, freeBytes, availableBytes: freeBytes, totalFiles, freeFiles: totalFiles - this.#inodes.size };
+    return { totalBytes, freeBytes, availableBytes: freeBytes, totalFiles, freeFiles: totalFiles - this.inodes.size };
   }
 
   setAttributes(caller: Caller, id: FileId, change: AttributeChange): void {
-    const inode = this.#inode(id);
+    const inode = this.inode(id);
     checkChange(change);
-    if (change.size !== undefined) this.#file(id);
+    if (change.size !== undefined) this.file(id);
     if (change.mode !== undefined && typeOf(inode) === FileType.symlink) throw new FileSystemError("ENOTSUP");
     rules.requireChangeable(caller, inode, change);
     const { mode, uid, gid, size, accessed, modified } = change;
     if (Object.values(change).every((value) => value === undefined)) return;
 
-    const now = this.#now();
+    const now = this.now();
     const chowns = uid !== undefined || gid !== undefined;
     const after = { mode: inode.mode, gid: inode.gid };
     if (mode !== undefined) after.mode = typeOf(inode) | rules.modeAfterChmod(caller, mode, gid ?? inode.gid);
     else if (size !== undefined) after.mode = rules.modeAfterWrite(caller, inode);
     if (chowns) after.mode = rules.modeAfterChown(caller, after);
-    if ((chowns && !isDirectory(inode)) || size !== undefined) this.#dropCapabilities(inode);
-    if (size !== undefined) truncateContent(inode, size, this.#change());
+    if ((chowns && !isDirectory(inode)) || size !== undefined) this.dropCapabilities(inode);
+    if (size !== undefined) truncateContent(inode, size, this.change());
     const setsTime = (time: Time | "now" | undefined, before: Time) => (time === "now" ? now : (time ?? before));
-    this.#change().assign(inode, {
+    this.change().assign(inode, {
       mode: after.mode,
       uid: uid ?? inode.uid,
       gid: gid ?? inode.gid,
@@ -153,22 +127,22 @@ class Model implements FileSystem {
   }
 
   write(caller: Caller, id: FileId, offset: number, data: Buffer): void {
-    const file = this.#file(id);
+    const file = this.file(id);
     rules.requireWritable(caller, file);
     checkSize(offset);
     checkSize(offset + data.length);
-    raiseFault(this.#options.faultOnWrite?.(id, offset, data.length));
+    raiseFault(this.options.faultOnWrite?.(id, offset, data.length));
     if (data.length === 0) return;
-    this.#requireSpace(file, offset, data.length);
-    this.#dropCapabilities(file);
-    writeContent(file, offset, data, this.#change());
-    const now = this.#now();
+    this.requireSpace(file, offset, data.length);
+    this.dropCapabilities(file);
+    writeContent(file, offset, data, this.change());
+    const now = this.now();
     const mode = rules.modeAfterWrite(caller, file);
-    this.#change().assign(file, { mode, modified: now, changed: now, verifier: undefined });
+    this.change().assign(file, { mode, modified: now, changed: now, verifier: undefined });
   }
 
   createFile(caller: Caller, directoryId: FileId, name: Name, change: AttributeChange, mode: CreateMode): FileId {
-    const existing = this.#existing(caller, directoryId, name);
+    const existing = this.existing(caller, directoryId, name);
     if (existing !== undefined) {
       if (mode.kind === "exclusive" && existing.verifier === mode.verifier) return existing.id;
       if (mode.kind !== "unchecked") throw new FileSystemError("EEXIST");
@@ -178,18 +152,18 @@ class Model implements FileSystem {
       return existing.id;
     }
     const verifier = mode.kind === "exclusive" ? mode.verifier : undefined;
-    return this.#create(caller, directoryId, name, FileType.regular, change, { verifier });
+    return this.create(caller, directoryId, name, FileType.regular, change, { verifier });
   }
 
   createDirectory(caller: Caller, directoryId: FileId, name: Name, change: AttributeChange): FileId {
-    this.#requireAbsent(caller, directoryId, name);
-    return this.#create(caller, directoryId, name, FileType.directory, change, {});
+    this.requireAbsent(caller, directoryId, name);
+    return this.create(caller, directoryId, name, FileType.directory, change, {});
   }
 
   createSymlink(caller: Caller, directoryId: FileId, name: Name, target: Name, change: AttributeChange): FileId {
     checkLinkTarget(target);
-    this.#requireAbsent(caller, directoryId, name);
-    return this.#create(caller, directoryId, name, FileType.symlink, change, { target });
+    this.requireAbsent(caller, directoryId, name);
+    return this.create(caller, directoryId, name, FileType.symlink, change, { target });
   }
 
   createSpecial(
@@ -203,46 +177,46 @@ class Model implements FileSystem {
   ): FileId {
     const isDevice = type === FileType.block || type === FileType.character;
     if (!isDevice && type !== FileType.fifo && type !== FileType.socket) throw new FileSystemError("EINVAL");
-    this.#requireAbsent(caller, directoryId, name);
+    this.requireAbsent(caller, directoryId, name);
     const device = isDevice ? { deviceMajor, deviceMinor } : {};
-    return this.#create(caller, directoryId, name, type, change, device);
+    return this.create(caller, directoryId, name, type, change, device);
   }
 
   removeFile(caller: Caller, directoryId: FileId, name: Name): void {
-    const directory = this.#searched(caller, directoryId, name);
+    const directory = this.searched(caller, directoryId, name);
     if (isDots(name)) throw new FileSystemError("EISDIR");
     const inode = found(directory, name);
     rules.requireDeletable(caller, directory, inode);
     if (isDirectory(inode)) throw new FileSystemError("EISDIR");
-    this.#unlinkEntry(directory, name, inode);
+    this.unlinkEntry(directory, name, inode);
   }
 
   removeDirectory(caller: Caller, directoryId: FileId, name: Name): void {
-    const parent = this.#searched(caller, directoryId, name);
+    const parent = this.searched(caller, directoryId, name);
     if (name === ".") throw new FileSystemError("EINVAL");
     if (name === "..") throw new FileSystemError("ENOTEMPTY");
     const inode = found(parent, name);
     rules.requireDeletable(caller, parent, inode);
     if (!isDirectory(inode)) throw new FileSystemError("ENOTDIR");
     if (inode.entries.size > 0) throw new FileSystemError("ENOTEMPTY");
-    this.#unlinkEntry(parent, name, inode);
+    this.unlinkEntry(parent, name, inode);
   }
 
   rename(caller: Caller, fromId: FileId, fromName: Name, toId: FileId, toName: Name): void {
-    const from = this.#searched(caller, fromId, fromName);
-    const to = this.#searched(caller, toId, toName);
+    const from = this.searched(caller, fromId, fromName);
+    const to = this.searched(caller, toId, toName);
     if (isDots(fromName) || isDots(toName)) throw new FileSystemError("EINVAL");
     const inode = found(from, fromName);
     const target = to.entries.get(toName)?.inode;
     const moves = from !== to;
-    if (isDirectory(inode) && this.#contains(inode, to)) throw new FileSystemError("EINVAL");
-    if (target !== undefined && isDirectory(target) && this.#contains(target, from)) {
+    if (isDirectory(inode) && this.contains(inode, to)) throw new FileSystemError("EINVAL");
+    if (target !== undefined && isDirectory(target) && this.contains(target, from)) {
       throw new FileSystemError("ENOTEMPTY");
     }
     if (target === inode) return;
 
     rules.requireDeletable(caller, from, inode);
-    if (target === undefined) this.#requireExtensible(caller, to);
+    if (target === undefined) this.requireExtensible(caller, to);
     else {
       rules.requireDeletable(caller, to, target);
       if (isDirectory(inode) && !isDirectory(target)) throw new FileSystemError("ENOTDIR");
@@ -251,31 +225,31 @@ class Model implements FileSystem {
     // A directory that changes its parent has its `..` rewritten.
     if (isDirectory(inode) && moves) {
       rules.require(caller, inode, may.write);
-      if (target === undefined) this.#requireLinkable(to);
+      if (target === undefined) this.requireLinkable(to);
     }
     if (target !== undefined && target.entries.size > 0) throw new FileSystemError("ENOTEMPTY");
 
     const cookie = to.entries.get(toName)?.cookie;
-    if (target !== undefined) this.#unlinkEntry(to, toName, target);
-    this.#removeEntry(from, fromName, inode);
-    this.#addEntry(to, toName, inode, cookie);
-    this.#change().assign(inode, { changed: this.#now() });
+    if (target !== undefined) this.unlinkEntry(to, toName, target);
+    this.removeEntry(from, fromName, inode);
+    this.addEntry(to, toName, inode, cookie);
+    this.change().assign(inode, { changed: this.now() });
   }
 
   link(caller: Caller, id: FileId, directoryId: FileId, name: Name): void {
-    const inode = this.#inode(id);
-    this.#requireAbsent(caller, directoryId, name);
-    const directory = this.#directory(directoryId);
-    this.#requireExtensible(caller, directory);
+    const inode = this.inode(id);
+    this.requireAbsent(caller, directoryId, name);
+    const directory = this.directory(directoryId);
+    this.requireExtensible(caller, directory);
     if (isDirectory(inode)) throw new FileSystemError("EPERM");
     if (inode.links === 0) throw new FileSystemError("ENOENT");
-    this.#requireLinkable(inode);
-    this.#addEntry(directory, name, inode);
-    this.#change().assign(inode, { links: inode.links + 1, changed: this.#now() });
+    this.requireLinkable(inode);
+    this.addEntry(directory, name, inode);
+    this.change().assign(inode, { links: inode.links + 1, changed: this.now() });
   }
 
   getExtendedAttribute(caller: Caller, id: FileId, name: Name): Buffer {
-    const inode = this.#inode(id);
+    const inode = this.inode(id);
     checkExtendedName(name);
     rules.requireExtended(caller, inode, name, may.read);
     const value = inode.extended.get(name);
@@ -290,248 +264,28 @@ class Model implements FileSystem {
     value: Buffer,
     mode: "any" | "create" | "replace",
   ): void {
-    const inode = this.#inode(id);
+    const inode = this.inode(id);
     checkExtendedName(name);
     if (value.length > maxExtendedBytes) throw new FileSystemError("ERANGE");
     rules.requireExtended(caller, inode, name, may.write);
     if (mode === "create" && inode.extended.has(name)) throw new FileSystemError("EEXIST");
     if (mode === "replace" && !inode.extended.has(name)) throw new FileSystemError("ENODATA");
-    this.#change().put(inode.extended, name, Buffer.from(value));
-    this.#change().assign(inode, { changed: this.#now() });
+    this.change().put(inode.extended, name, Buffer.from(value));
+    this.change().assign(inode, { changed: this.now() });
   }
 
   removeExtendedAttribute(caller: Caller, id: FileId, name: Name): void {
-    const inode = this.#inode(id);
+    const inode = this.inode(id);
     checkExtendedName(name);
     rules.requireExtended(caller, inode, name, may.write);
     if (!inode.extended.has(name)) throw new FileSystemError("ENODATA");
-    this.#change().put(inode.extended, name, undefined);
-    this.#change().assign(inode, { changed: this.#now() });
+    this.change().put(inode.extended, name, undefined);
+    this.change().assign(inode, { changed: this.now() });
   }
 
   listExtendedAttributes(caller: Caller, id: FileId): Name[] {
-    const names = [...this.#inode(id).extended.keys()].sort();
+    const names = [...this.inode(id).extended.keys()].sort();
     return names.filter((name) => rules.isRoot(caller) || !name.startsWith("trusted."));
-  }
-
-  retain(id: FileId): void {
-    this.#inode(id).retained++;
-  }
-
-  release(id: FileId): void {
-    const inode = this.#inode(id);
-    if (inode.retained === 0) throw new Error(`inode ${id} is released more often than it was retained`);
-    inode.retained--;
-    if (inode.retained === 0 && inode.links === 0) this.#inodes.delete(id);
-  }
-
-  transact(key: RequestKey | undefined, run: () => Buffer): Buffer {
-    if (this.#inTransaction) throw new Error("a transaction inside a transaction");
-    this.#inTransaction = true;
-    try {
-      const reply = run();
-      this.#undo.forget();
-      if (key !== undefined) this.#remember(key, reply);
-      return reply;
-    } catch (thrown) {
-      this.#undo.rollBack();
-      throw thrown;
-    } finally {
-      this.#inTransaction = false;
-    }
-  }
-
-  findReply(key: RequestKey): Buffer | undefined {
-    return this.#replies.get(key);
-  }
-
-  flush(): void {
-    this.#options.onFlush?.();
-  }
-
-  async sync(): Promise<void> {
-    try {
-      await this.#options.onSync?.();
-    } catch (thrown) {
-      this.writeVerifier = createHash("sha256").update(this.writeVerifier).digest().subarray(0, 8);
-      throw thrown;
-    }
-  }
-
-  #remember(key: RequestKey, reply: Buffer): void {
-    this.#replies.set(key, Buffer.from(reply));
-    if (this.#replies.size > maxReplies) this.#replies.delete(this.#replies.keys().next().value!);
-  }
-
-  /** The undo log, which is also the right to change anything. */
-  #change(): UndoLog {
-    if (!this.#inTransaction) throw new Error("a change outside a transaction");
-    return this.#undo;
-  }
-
-  #now(): Time {
-    const now = (this.#options.clock ?? systemClock)();
-    const last = this.#lastTime;
-    const isLater = now.seconds - last.seconds || now.nanoseconds - last.nanoseconds;
-    if (isLater > 0) this.#lastTime = now;
-    return this.#lastTime;
-  }
-
-  #inode(id: FileId): Inode {
-    const inode = this.#inodes.get(id);
-    if (inode === undefined) throw new FileSystemError("ESTALE");
-    return inode;
-  }
-
-  #directory(id: FileId): Inode {
-    const inode = this.#inode(id);
-    if (!isDirectory(inode)) throw new FileSystemError("ENOTDIR");
-    return inode;
-  }
-
-  #file(id: FileId): Inode {
-    const inode = this.#inode(id);
-    if (isDirectory(inode)) throw new FileSystemError("EISDIR");
-    if (typeOf(inode) !== FileType.regular) throw new FileSystemError("EINVAL");
-    return inode;
-  }
-
-  /** A directory in which the caller may look for this name. */
-  #searched(caller: Caller, directoryId: FileId, name: Name): Inode {
-    const directory = this.#directory(directoryId);
-    rules.require(caller, directory, may.execute);
-    checkName(name);
-    return directory;
-  }
-
-  #existing(caller: Caller, directoryId: FileId, name: Name): Inode | undefined {
-    const directory = this.#searched(caller, directoryId, name);
-    return isDots(name) ? directory : directory.entries.get(name)?.inode;
-  }
-
-  #requireAbsent(caller: Caller, directoryId: FileId, name: Name): void {
-    if (this.#existing(caller, directoryId, name) !== undefined) throw new FileSystemError("EEXIST");
-  }
-
-  /** Nothing is made in a directory that was removed while somebody had it open. */
-  #requireExtensible(caller: Caller, directory: Inode): void {
-    if (directory.links === 0) throw new FileSystemError("ENOENT");
-    rules.require(caller, directory, may.write | may.execute);
-  }
-
-  #requireLinkable(inode: Inode): void {
-    if (inode.links >= (this.#options.maxLinks ?? 2 ** 31 - 1)) throw new FileSystemError("EMLINK");
-  }
-
-  #contains(ancestor: Inode, directory: Inode): boolean {
-    for (let at = directory; ; at = this.#directory(at.parent)) {
-      if (at === ancestor) return true;
-      if (at.id === this.rootId || at.links === 0) return false;
-    }
-  }
-
-  #usedBytes(): number {
-    let pages = 0;
-    for (const inode of this.#inodes.values()) pages += inode.pages.size;
-    return pages * pageBytes;
-  }
-
-  #requireSpace(file: Inode, offset: number, length: number): void {
-    if (this.#options.totalBytes === undefined) return;
-    let missing = 0;
-    const last = Math.floor((offset + length - 1) / pageBytes);
-    for (let index = Math.floor(offset / pageBytes); index <= last; index++) if (!file.pages.has(index)) missing++;
-    if (this.#usedBytes() + missing * pageBytes > this.#options.totalBytes) throw new FileSystemError("ENOSPC");
-  }
-
-  #create(
-    caller: Caller,
-    directoryId: FileId,
-    name: Name,
-    type: number,
-    change: AttributeChange,
-    rest: Partial<Inode>,
-  ): FileId {
-    const directory = this.#directory(directoryId);
-    this.#requireExtensible(caller, directory);
-    if ((type === FileType.block || type === FileType.character) && !rules.isRoot(caller)) {
-      throw new FileSystemError("EPERM");
-    }
-    checkChange(change);
-    for (const number of [rest.deviceMajor, rest.deviceMinor]) {
-      if (number !== undefined && number !== number >>> 0) throw new FileSystemError("EINVAL");
-    }
-    const isNewDirectory = type === FileType.directory;
-    if (isNewDirectory) this.#requireLinkable(directory);
-    const inode = this.#newInode(newOwnership(caller, directory, type, change), rest);
-    this.#addEntry(directory, name, inode);
-    const { accessed, modified } = change;
-    this.#change().assign(inode, {
-      links: isNewDirectory ? 2 : 1,
-      size: type === FileType.regular ? (change.size ?? 0) : (rest.target?.length ?? 0),
-      accessed: accessed === undefined || accessed === "now" ? inode.accessed : accessed,
-      modified: modified === undefined || modified === "now" ? inode.modified : modified,
-    });
-    return inode.id;
-  }
-
-  #newInode(ownership: { mode: number; uid: number; gid: number }, rest: Partial<Inode>): Inode {
-    const now = this.#now();
-    const inode: Inode = {
-      id: ++this.#lastId,
-      ...ownership,
-      links: 0,
-      size: 0,
-      accessed: now,
-      modified: now,
-      changed: now,
-      deviceMajor: 0,
-      deviceMinor: 0,
-      retained: 0,
-      verifier: undefined,
-      target: "",
-      extended: new Map(),
-      pages: new Map(),
-      entries: new Map(),
-      parent: this.#lastId,
-      nextCookie: 1,
-      ...rest,
-    };
-    this.#change().put(this.#inodes, inode.id, inode);
-    return inode;
-  }
-
-  #addEntry(directory: Inode, name: Name, inode: Inode, cookie: number = directory.nextCookie++): void {
-    const entry: Entry = { inode, cookie };
-    this.#change().put(directory.entries, name, entry);
-    if (isDirectory(inode)) {
-      this.#change().assign(directory, { links: directory.links + 1 });
-      this.#change().assign(inode, { parent: directory.id });
-    }
-    this.#touch(directory);
-  }
-
-  #removeEntry(directory: Inode, name: Name, inode: Inode): void {
-    this.#change().put(directory.entries, name, undefined);
-    if (isDirectory(inode)) this.#change().assign(directory, { links: directory.links - 1 });
-    this.#touch(directory);
-  }
-
-  #unlinkEntry(directory: Inode, name: Name, inode: Inode): void {
-    this.#removeEntry(directory, name, inode);
-    const links = isDirectory(inode) ? 0 : inode.links - 1;
-    this.#change().assign(inode, { links, changed: this.#now() });
-    if (links === 0 && inode.retained === 0) this.#change().put(this.#inodes, inode.id, undefined);
-  }
-
-  #touch(directory: Inode): void {
-    const now = this.#now();
-    this.#change().assign(directory, { modified: now, changed: now });
-  }
-
-  /** File capabilities never outlive a change of content or owner, not even one by root. */
-  #dropCapabilities(inode: Inode): void {
-    this.#change().put(inode.extended, "security.capability", undefined);
   }
 }
 

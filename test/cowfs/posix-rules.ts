@@ -1,0 +1,46 @@
+/**
+ * The rules that every FileSystem keeps, errno for errno, in the chapters of pjdfstest: one table a chapter, one row a
+ * rule. A refusal is only right when it also changed nothing, so `refuses` compares the whole tree before and after.
+ */
+import type { TestFn } from "ava";
+import type { FileSystem } from "../../cowfs/file-system.ts";
+import { accessRules } from "./posix-rules/access.ts";
+import { chmodRules } from "./posix-rules/chmod.ts";
+import { chownRules } from "./posix-rules/chown.ts";
+import { contentRules } from "./posix-rules/content.ts";
+import { createRules } from "./posix-rules/create.ts";
+import { extendedRules } from "./posix-rules/extended.ts";
+import { linkRules } from "./posix-rules/link.ts";
+import { listRules } from "./posix-rules/list.ts";
+import { renameRules } from "./posix-rules/rename.ts";
+import { timeRules } from "./posix-rules/times.ts";
+import { transactionRules } from "./posix-rules/transactions.ts";
+import { unlinkRules } from "./posix-rules/unlink.ts";
+import { type Rule, World } from "./posix-rules/world.ts";
+
+const chapters: Readonly<Record<string, readonly Rule[]>> = {
+  access: accessRules,
+  chmod: chmodRules,
+  chown: chownRules,
+  content: contentRules,
+  create: createRules,
+  extended: extendedRules,
+  link: linkRules,
+  list: listRules,
+  rename: renameRules,
+  times: timeRules,
+  transactions: transactionRules,
+  unlink: unlinkRules,
+};
+
+/** `open` gives a fresh file system whose root is an empty directory of root's with mode 0755. */
+export function declareFileSystemSuite(test: TestFn, name: string, open: () => Promise<FileSystem>): void {
+  for (const [chapter, rules] of Object.entries(chapters)) {
+    for (const [sentence, run] of rules) {
+      test(`${name}: ${chapter}: ${sentence}`, async (t) => {
+        await run(new World(await open()));
+        t.pass();
+      });
+    }
+  }
+}
