@@ -1,0 +1,269 @@
+/**
+ * What every operation of the union shares: the journal over the stack of layers, inode by inode and name by name.
+ *
+ * - (U3) An inode of a layer below is shown as it is there until the journal holds one with the same id; from then on
+ *   the journal's is the truth. Copy-up is exactly the making of that inode; it moves no data.
+ * - (U4) An entry of the journal hides the entry of the same name below; a hidden entry (whiteout) shows nothing.
+ * - (U5) A removed inode of a layer below stays in the journal as gone, so that its handles stay stale.
+ */
+import { FileSystemError, type XenoError } from "../errors.ts";
+import { type Attributes, type FileId, FileType, type Name, type Time } from "../file-system.ts";
+import { hidden } from "../journals/entries.ts";
+import { lowerAddress } from "../journals/extents.ts";
+import type { Journal } from "../journals/journal.ts";
+import type { InodeFields, JournalInode } from "../journals/state.ts";
+import { whiteout } from "../trees/tree.ts";
+import { createClock } from "./clock.ts";
+import { makeFileId, rootId, slotOf } from "./file-ids.ts";
+import { maxMountFileBytes, mountFileName } from "./mount-file.ts";
+import { isDirectory } from "./permissions.ts";
+import { readExtents } from "./reading.ts";
+import { type Branch, type ResolveLayer, readMountText, Stack, type StackedDirectory } from "./stack.ts";
+
+export class UnionCore {
+  readonly journal: Journal;
+  readonly stack: Stack;
+  readonly clock: () => Time;
+  /** How often each inode is held open by a client that says so (FUSE). */
+  readonly retained = new Map<FileId, number>();
+  /** The files that some directory's layers were read from. */
+  readonly #mountFiles = new Set<FileId>();
+  #mountsChanged = false;
+
+  constructor(journal: Journal, resolve: ResolveLayer, onMountError: (error: XenoError) => void) {
+    this.journal = journal;
+    this.stack = new Stack(
+      journal,
+      resolve,
+      { readMountFile: (id, own) => this.#readMountFile(id, own) },
+      onMountError,
+    );
+    let latest: Time = { seconds: 0, nanoseconds: 0 };
+    for (const { changed } of journal.state.inodes.values()) if (isLater(changed, latest)) latest = changed;
+    this.clock = createClock(latest);
+  }
+
+  /** The journal's inode, if it has one. Throws ESTALE for one that is gone. */
+  find(id: FileId): JournalInode | undefined {
+    const inode = this.journal.state.inodes.get(id);
+    if (inode !== undefined && this.isGone(inode)) throw new FileSystemError("ESTALE");
+    if (inode === undefined && slotOf(id) === 0) throw new FileSystemError("ESTALE");
+    return inode;
+  }
+
+  isGone(inode: JournalInode): boolean {
+    const named = isDirectory(inode.mode) ? inode.parent !== 0 : inode.links > 0;
+    return !named && !this.retained.has(inode.id);
+  }
+
+  attributes(id: FileId): Attributes {
+    const inode = this.find(id);
+    if (inode === undefined) return this.#lowerAttributes(id);
+    if (!isDirectory(inode.mode)) return inode;
+    return this.#directoryAttributes(inode);
+  }
+
+  /** The directory's layers; ENOTDIR for anything else. */
+  directory(id: FileId): StackedDirectory {
+    const inode = this.find(id);
+    const mode = inode?.mode ?? this.#lowerMode(id);
+    if (!isDirectory(mode)) throw new FileSystemError("ENOTDIR");
+    return this.stack.directory(id);
+  }
+
+  /** The id under a name in a directory, or undefined. */
+  findEntry(directory: StackedDirectory, name: Name): FileId | undefined {
+    const entry = this.journal.state.inodes.get(directory.id)?.entries.get(name);
+    if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
+    if (directory.mountError !== undefined && name !== mountFileName)
+      throw new FileSystemError("EIO", directory.mountError.message);
+    return this.stack.find(directory, name);
+  }
+
+  parent(directory: FileId): FileId {
+    const inode = this.find(directory);
+    return inode === undefined ? this.stack.parent(directory) : inode.parent;
+  }
+
+  /** The journal's inode of an id, made from the layer's where there is none. For use within a transaction. */
+  copyUp(id: FileId): JournalInode {
+    const known = this.find(id);
+    if (known !== undefined) return known;
+    const lower = this.#lowerAttributes(id);
+    const directory = isDirectory(lower.mode);
+    const symlink = (lower.mode & FileType.mask) === FileType.symlink;
+    const fields: InodeFields = {
+      id,
+      mode: lower.mode,
+      links: directory ? 0 : lower.links,
+      uid: lower.uid,
+      gid: lower.gid,
+      size: lower.size,
+      deviceMajor: lower.deviceMajor,
+      deviceMinor: lower.deviceMinor,
+      accessed: lower.accessed,
+      modified: lower.modified,
+      changed: lower.changed,
+      parent: directory ? this.stack.parent(id) : 0,
+      target: symlink ? this.#lowerTarget(id) : "",
+      verifier: undefined,
+    };
+    this.journal.apply({ kind: "put", inode: fields });
+    if ((lower.mode & FileType.mask) === FileType.regular && lower.size > 0)
+      this.journal.apply({
+        kind: "lay",
+        id,
+        extent: { offset: 0, length: lower.size, address: lowerAddress },
+        checksum: 0,
+      });
+    return this.journal.state.get(id);
+  }
+
+  /** Records an inode's fields after a change of some of them. */
+  put(inode: JournalInode, change: Partial<InodeFields>): void {
+    const { id, mode, links, uid, gid, size, deviceMajor, deviceMinor } = inode;
+    const { accessed, modified, changed, parent, target, verifier } = inode;
+    const fields = { id, mode, links, uid, gid, size, deviceMajor, deviceMinor, accessed, modified, changed };
+    this.journal.apply({ kind: "put", inode: { ...fields, parent, target, verifier, ...change } });
+  }
+
+  /** Makes `name` mean `id`, and notes the change in the directory's times. */
+  enter(directory: StackedDirectory, name: Name, id: FileId, subdirectories: number, time: Time): void {
+    const inode = this.copyUp(directory.id);
+    this.put(inode, { links: inode.links + subdirectories, modified: time, changed: time });
+    const cookie = inode.entries.nextCookie;
+    this.journal.apply({ kind: "enter", directory: directory.id, name, id, cookie });
+    this.#noteMountFile(name);
+  }
+
+  /** Takes a name away: what the layers show under it is hidden. */
+  leave(directory: StackedDirectory, name: Name, subdirectories: number, time: Time): void {
+    const inode = this.copyUp(directory.id);
+    this.put(inode, { links: inode.links + subdirectories, modified: time, changed: time });
+    if (this.stack.find(directory, name) !== undefined) {
+      const cookie = inode.entries.nextCookie;
+      this.journal.apply({ kind: "enter", directory: directory.id, name, id: hidden, cookie });
+    } else this.journal.apply({ kind: "remove", directory: directory.id, name });
+    this.#noteMountFile(name);
+  }
+
+  /** Notes that what a `.mount` file says has changed. It counts from the next transaction on: see `settle`. */
+  #noteMountFile(name: Name): void {
+    if (name === mountFileName) this.#mountsChanged = true;
+  }
+
+  /** Notes that a file's bytes have changed. */
+  noteContent(id: FileId): void {
+    if (this.#mountFiles.has(id)) this.#mountsChanged = true;
+  }
+
+  /** Called after each transaction. Not within: looking a directory up anew may fault, and changes must not. */
+  settle(): void {
+    if (!this.#mountsChanged) return;
+    this.#mountsChanged = false;
+    this.stack.forget();
+  }
+
+  #lowerMode(id: FileId): number {
+    const { tree, inode } = this.stack.locate(id);
+    return tree.mode(inode);
+  }
+
+  #lowerTarget(id: FileId): Name {
+    const { tree, inode } = this.stack.locate(id);
+    return tree.linkTarget(inode);
+  }
+
+  #lowerAttributes(id: FileId): Attributes {
+    const { tree, inode } = this.stack.locate(id);
+    const modified = { seconds: tree.modifiedSeconds(inode), nanoseconds: tree.modifiedNanoseconds(inode) };
+    const mode = tree.mode(inode);
+    return {
+      id,
+      mode,
+      links: isDirectory(mode) ? 2 + this.stack.countSubdirectories(this.stack.directory(id)) : tree.links(inode),
+      uid: tree.uid(inode),
+      gid: tree.gid(inode),
+      size: isDirectory(mode) ? directoryBytes : tree.size(inode),
+      used: tree.used(inode),
+      deviceMajor: tree.deviceMajor(inode),
+      deviceMinor: tree.deviceMinor(inode),
+      accessed: modified,
+      modified,
+      changed: modified,
+    };
+  }
+
+  #directoryAttributes(inode: JournalInode): Attributes {
+    const links =
+      inode.parent === 0 ? 0 : 2 + inode.links + this.stack.countSubdirectories(this.stack.directory(inode.id));
+    return {
+      id: inode.id,
+      mode: inode.mode,
+      links,
+      uid: inode.uid,
+      gid: inode.gid,
+      size: directoryBytes,
+      used: directoryBytes,
+      deviceMajor: 0,
+      deviceMinor: 0,
+      accessed: inode.accessed,
+      modified: inode.modified,
+      changed: inode.changed,
+    };
+  }
+
+  #readMountFile(directory: FileId, own: readonly Branch[]): string | undefined {
+    const entry = this.journal.state.inodes.get(directory)?.entries.get(mountFileName);
+    if (entry === undefined) {
+      for (const { slot, tree, inode } of own) {
+        const found = tree.find(inode, mountFileName);
+        if (found === whiteout) return undefined;
+        if (found >= 0) return this.#readMountInode(makeFileId(slot, found));
+      }
+      return undefined;
+    }
+    return entry.id === hidden ? undefined : this.#readMountInode(entry.id);
+  }
+
+  #readMountInode(id: FileId): string | undefined {
+    this.#mountFiles.add(id);
+    const inode = this.journal.state.inodes.get(id);
+    if (inode === undefined) {
+      const lower = this.stack.locate(id);
+      const regular = (lower.tree.mode(lower.inode) & FileType.mask) === FileType.regular;
+      return regular ? readMountText(lower.tree, lower.inode) : undefined;
+    }
+    if ((inode.mode & FileType.mask) !== FileType.regular) return undefined;
+    const text = Buffer.alloc(Math.min(inode.size, maxMountFileBytes + 1));
+    readExtents(this, inode, 0, text.length, text, 0);
+    return text.toString("utf8");
+  }
+}
+
+/** What a directory says its size is; programs only ask whether it is 0. */
+const directoryBytes = 4096;
+
+export function isLater(left: Time, right: Time): boolean {
+  return left.seconds > right.seconds || (left.seconds === right.seconds && left.nanoseconds > right.nanoseconds);
+}
+
+/** The root's fields in a journal that has no layer below it. */
+export function emptyRoot(time: Time): InodeFields {
+  return {
+    id: rootId,
+    mode: FileType.directory | 0o755,
+    links: 0,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    deviceMajor: 0,
+    deviceMinor: 0,
+    accessed: time,
+    modified: time,
+    changed: time,
+    parent: rootId,
+    target: "",
+    verifier: undefined,
+  };
+}

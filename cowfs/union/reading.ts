@@ -1,0 +1,121 @@
+/** Reading through the union: data, listings, link targets, extended attributes. Nothing here changes anything. */
+import { FileSystemError } from "../errors.ts";
+import { type Caller, type DirectoryEntry, type FileId, FileType, type Name } from "../file-system.ts";
+import { hidden } from "../journals/entries.ts";
+import { findExtent, lowerAddress } from "../journals/extents.ts";
+import type { JournalInode } from "../journals/state.ts";
+import type { UnionCore } from "./core.ts";
+import { isDirectory, Permission, permits, requirePermission } from "./permissions.ts";
+
+/** Cookies of entries that the journal holds come after all that the layers below can have. */
+const journalCookies = 2 ** 40;
+
+/**
+ * Reads file bytes. An owner may read whatever the mode says, and whoever may execute may read: the client has checked
+ * at open, and the NFS server sees no open (RFC 1813 section 4.4).
+ */
+export function readFile(
+  core: UnionCore,
+  caller: Caller,
+  id: FileId,
+  offset: number,
+  length: number,
+  target: Buffer,
+  targetOffset: number,
+): number {
+  const inode = core.find(id);
+  const file = inode ?? core.attributes(id);
+  requireRegular(file.mode);
+  if (file.uid !== caller.uid && !permits(caller, file, Permission.read))
+    requirePermission(caller, file, Permission.execute);
+  const count = Math.max(0, Math.min(length, file.size - offset));
+  if (count === 0) return 0;
+  if (inode !== undefined) readExtents(core, inode, offset, count, target, targetOffset);
+  else {
+    const lower = core.stack.locate(id);
+    lower.tree.read(lower.inode, offset, count, target, targetOffset);
+  }
+  return count;
+}
+
+/** Copies a range that lies within the file: extents of the journal and of the layer below, zeros for holes. */
+export function readExtents(
+  core: UnionCore,
+  inode: JournalInode,
+  offset: number,
+  length: number,
+  target: Buffer,
+  targetOffset: number,
+): void {
+  const end = offset + length;
+  let at = offset;
+  for (let index = findExtent(inode.extents, offset); at < end; index++) {
+    const extent = inode.extents[index];
+    const start = extent === undefined ? end : Math.min(extent.offset, end);
+    if (start > at) {
+      target.fill(0, targetOffset + at - offset, targetOffset + start - offset);
+      at = start;
+    }
+    if (extent === undefined || at >= end) continue;
+    const part = Math.min(end, extent.offset + extent.length) - at;
+    const place = targetOffset + at - offset;
+    if (extent.address === lowerAddress) {
+      const lower = core.stack.locate(inode.id);
+      lower.tree.read(lower.inode, at, part, target, place);
+    } else core.journal.readData(extent.address + at - extent.offset, part, target, place);
+    at += part;
+  }
+}
+
+export function listDirectory(
+  core: UnionCore,
+  caller: Caller,
+  id: FileId,
+  cookie: number,
+  limit: number,
+): DirectoryEntry[] {
+  const directory = core.directory(id);
+  requirePermission(caller, core.attributes(id), Permission.read);
+  if (directory.mountError !== undefined) throw new FileSystemError("EIO", directory.mountError.message);
+  const own = core.journal.state.inodes.get(id)?.entries;
+  const listed: DirectoryEntry[] = [];
+  if (cookie < journalCookies) {
+    const lower = core.stack.list(directory);
+    for (let index = cookie; index < lower.length && listed.length < limit; index++) {
+      const entry = lower[index];
+      if (own?.get(entry.name) === undefined) listed.push({ name: entry.name, id: entry.id, cookie: index + 1 });
+    }
+  }
+  if (own === undefined || listed.length >= limit) return listed;
+  for (const entry of own.after(Math.max(0, cookie - journalCookies))) {
+    if (entry.id === hidden) continue;
+    listed.push({ name: entry.name, id: entry.id, cookie: journalCookies + entry.cookie });
+    if (listed.length >= limit) break;
+  }
+  return listed;
+}
+
+export function readLink(core: UnionCore, id: FileId): Name {
+  const inode = core.find(id);
+  const mode = inode?.mode ?? core.attributes(id).mode;
+  if ((mode & FileType.mask) !== FileType.symlink) throw new FileSystemError("EINVAL");
+  if (inode !== undefined) return inode.target;
+  const lower = core.stack.locate(id);
+  return lower.tree.linkTarget(lower.inode);
+}
+
+/** All extended attributes of an inode, whoever asks. */
+export function readExtendedAttributes(core: UnionCore, id: FileId): ReadonlyMap<Name, Buffer> {
+  const inode = core.find(id);
+  if (inode?.extendedAttributes !== undefined) return inode.extendedAttributes;
+  if (id < journalCookies) return noAttributes;
+  const lower = core.stack.locate(id);
+  return lower.tree.extendedAttributes(lower.inode);
+}
+
+const noAttributes: ReadonlyMap<Name, Buffer> = new Map();
+
+export function requireRegular(mode: number): void {
+  if (isDirectory(mode)) throw new FileSystemError("EISDIR");
+  if ((mode & FileType.mask) !== FileType.regular) throw new FileSystemError("EINVAL");
+}

@@ -1,0 +1,135 @@
+/** REMOVE, RMDIR and RENAME: names that go. A rename moves one entry, also of a whole template directory. */
+import { FileSystemError } from "../errors.ts";
+import type { Caller, FileId, Name, Time } from "../file-system.ts";
+import { hidden } from "../journals/entries.ts";
+import type { UnionCore } from "./core.ts";
+import { rootId, slotOf } from "./file-ids.ts";
+import { isDirectory, Permission, requireDeletable, requireName, requirePermission } from "./permissions.ts";
+import type { StackedDirectory } from "./stack.ts";
+
+export function removeFile(core: UnionCore, caller: Caller, id: FileId, name: Name): void {
+  const directory = openForRemoval(core, caller, id, name);
+  if (name === "." || name === "..") throw new FileSystemError("EISDIR");
+  const victim = requireEntry(core, directory, name);
+  const attributes = core.attributes(victim);
+  requireDeletable(caller, core.attributes(id), attributes);
+  if (isDirectory(attributes.mode)) throw new FileSystemError("EISDIR");
+  const time = core.clock();
+  dropName(core, victim, time);
+  core.leave(directory, name, 0, time);
+}
+
+export function removeDirectory(core: UnionCore, caller: Caller, id: FileId, name: Name): void {
+  const directory = openForRemoval(core, caller, id, name);
+  if (name === ".") throw new FileSystemError("EINVAL");
+  if (name === "..") throw new FileSystemError("ENOTEMPTY");
+  const victim = requireEntry(core, directory, name);
+  const attributes = core.attributes(victim);
+  requireDeletable(caller, core.attributes(id), attributes);
+  if (!isDirectory(attributes.mode)) throw new FileSystemError("ENOTDIR");
+  requireEmpty(core, victim);
+  const time = core.clock();
+  dropDirectory(core, victim, time);
+  core.leave(directory, name, -1, time);
+}
+
+export function renameEntry(
+  core: UnionCore,
+  caller: Caller,
+  fromId: FileId,
+  fromName: Name,
+  toId: FileId,
+  toName: Name,
+): void {
+  const from = openForRemoval(core, caller, fromId, fromName);
+  const to = openForRemoval(core, caller, toId, toName);
+  for (const name of [fromName, toName])
+    if (name === "." || name === "..") throw new FileSystemError(name === "." ? "EINVAL" : "ENOTEMPTY");
+  const moved = requireEntry(core, from, fromName);
+  const attributes = core.attributes(moved);
+  const replaced = core.findEntry(to, toName);
+  if (isDirectory(attributes.mode)) requireOutside(core, moved, toId);
+  if (replaced !== undefined && isDirectory(core.attributes(replaced).mode)) requireNotAbove(core, replaced, fromId);
+  if (replaced === moved) return;
+  requireDeletable(caller, core.attributes(fromId), attributes);
+  requirePermission(caller, core.attributes(toId), Permission.write | Permission.execute);
+  // Moving a directory rewrites its `..`, which needs write permission on itself (rename(2), EACCES).
+  if (isDirectory(attributes.mode) && fromId !== toId) requirePermission(caller, attributes, Permission.write);
+  if (replaced !== undefined) requireReplaceable(core, caller, toId, attributes.mode, replaced);
+
+  const time = core.clock();
+  const subdirectory = isDirectory(attributes.mode) ? 1 : 0;
+  if (replaced !== undefined) {
+    if (subdirectory === 1) dropDirectory(core, replaced, time);
+    else dropName(core, replaced, time);
+  }
+  const inode = core.copyUp(moved);
+  core.put(inode, { changed: time, parent: subdirectory === 1 ? toId : 0 });
+  core.leave(from, fromName, -subdirectory, time);
+  core.enter(to, toName, moved, replaced === undefined ? subdirectory : 0, time);
+}
+
+function openForRemoval(core: UnionCore, caller: Caller, id: FileId, name: Name): StackedDirectory {
+  const directory = core.directory(id);
+  requirePermission(caller, core.attributes(id), Permission.execute);
+  requireName(name);
+  core.parent(id);
+  return directory;
+}
+
+function requireEntry(core: UnionCore, directory: StackedDirectory, name: Name): FileId {
+  const id = core.findEntry(directory, name);
+  if (id === undefined) throw new FileSystemError("ENOENT");
+  return id;
+}
+
+/** Reads all that the removal of a directory will need, so that nothing faults after the first change. */
+function requireEmpty(core: UnionCore, id: FileId): void {
+  const directory = core.directory(id);
+  core.parent(id);
+  const own = core.journal.state.inodes.get(id)?.entries;
+  if (own !== undefined)
+    for (const entry of own.after(0)) if (entry.id !== hidden) throw new FileSystemError("ENOTEMPTY");
+  for (const { name } of core.stack.list(directory))
+    if (own?.get(name) === undefined) throw new FileSystemError("ENOTEMPTY");
+}
+
+function requireReplaceable(core: UnionCore, caller: Caller, toId: FileId, mode: number, replaced: FileId): void {
+  const attributes = core.attributes(replaced);
+  requireDeletable(caller, core.attributes(toId), attributes);
+  if (isDirectory(mode) && !isDirectory(attributes.mode)) throw new FileSystemError("ENOTDIR");
+  if (!isDirectory(mode) && isDirectory(attributes.mode)) throw new FileSystemError("EISDIR");
+  if (isDirectory(mode)) requireEmpty(core, replaced);
+}
+
+/** A directory cannot move into itself or below (rename(2), EINVAL). */
+function requireOutside(core: UnionCore, moved: FileId, target: FileId): void {
+  core.parent(moved);
+  for (let at = target; ; at = core.parent(at)) {
+    if (at === moved) throw new FileSystemError("EINVAL");
+    if (at === rootId) return;
+  }
+}
+
+/** The target of a rename cannot be above its source: it would not be empty. */
+function requireNotAbove(core: UnionCore, replaced: FileId, source: FileId): void {
+  for (let at = source; ; at = core.parent(at)) {
+    if (at === replaced) throw new FileSystemError("ENOTEMPTY");
+    if (at === rootId) return;
+  }
+}
+
+/** Takes one name from a file. The last one takes its data; what a layer below holds stays as gone (U5). */
+function dropName(core: UnionCore, id: FileId, time: Time): void {
+  const inode = core.copyUp(id);
+  core.put(inode, { links: inode.links - 1, changed: time });
+  if (inode.links > 0 || core.retained.has(id)) return;
+  if (slotOf(id) === 0) core.journal.apply({ kind: "drop", id });
+  else core.journal.apply({ kind: "cut", id, size: 0 });
+}
+
+function dropDirectory(core: UnionCore, id: FileId, time: Time): void {
+  const inode = core.copyUp(id);
+  core.put(inode, { parent: 0, links: 0, changed: time });
+  if (slotOf(id) === 0 && !core.retained.has(id)) core.journal.apply({ kind: "drop", id });
+}
