@@ -1,0 +1,84 @@
+/**
+ * Which chunks of a tree are on the local disk, across restarts: one bit per chunk in a small file.
+ *
+ * The file is a header of 48 bytes ("XENORES1", the tree's id, the number of chunks as u32, zeros) and the bits. Bits are
+ * written in place: a byte on disk is either its old or its new value, and both are true, so that no crash can make a
+ * state that was not. A file of another tree or another length is thrown away.
+ */
+import fs from "node:fs";
+import { promisify } from "node:util";
+
+const headerBytes = 48;
+const write = promisify(fs.write);
+
+export class Residency {
+  readonly #descriptor: number;
+  readonly #file: Buffer;
+
+  constructor(name: string, treeId: string, count: number) {
+    const header = Buffer.alloc(headerBytes);
+    header.write("XENORES1", 0, "latin1");
+    header.write(treeId, 8, "hex");
+    header.writeUInt32LE(count, 40);
+    this.#descriptor = fs.openSync(name, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+    this.#file = Buffer.concat([header], headerBytes + Math.ceil(count / 8));
+    const stored = fs.readFileSync(this.#descriptor);
+    if (stored.length === this.#file.length && stored.subarray(0, headerBytes).equals(header)) {
+      stored.copy(this.#file);
+    } else {
+      fs.ftruncateSync(this.#descriptor, 0);
+      fs.writeSync(this.#descriptor, this.#file, 0, this.#file.length, 0);
+    }
+  }
+
+  has(chunk: number): boolean {
+    return (this.#file[headerBytes + (chunk >>> 3)] & (1 << (chunk & 7))) !== 0;
+  }
+
+  /** Records chunks whose data is on stable storage. */
+  async record(chunks: readonly number[]): Promise<void> {
+    if (chunks.length === 0) return;
+    let first = this.#file.length;
+    let last = 0;
+    for (const chunk of chunks) {
+      const at = headerBytes + (chunk >>> 3);
+      this.#file[at] |= 1 << (chunk & 7);
+      first = Math.min(first, at);
+      last = Math.max(last, at);
+    }
+    await write(this.#descriptor, this.#file, first, last + 1 - first, first);
+  }
+
+  /** Takes back a record that turned out to be wrong. */
+  forget(chunk: number): void {
+    if (!this.has(chunk)) return;
+    const at = headerBytes + (chunk >>> 3);
+    this.#file[at] &= ~(1 << (chunk & 7));
+    fs.writeSync(this.#descriptor, this.#file, at, 1, at);
+  }
+
+  close(): void {
+    fs.closeSync(this.#descriptor);
+  }
+}
+
+/** One bit per chunk, in memory only. */
+export class ChunkSet {
+  readonly #bits: Uint8Array;
+
+  constructor(count: number) {
+    this.#bits = new Uint8Array(Math.ceil(count / 8));
+  }
+
+  has(chunk: number): boolean {
+    return (this.#bits[chunk >>> 3] & (1 << (chunk & 7))) !== 0;
+  }
+
+  add(chunk: number): void {
+    this.#bits[chunk >>> 3] |= 1 << (chunk & 7);
+  }
+
+  delete(chunk: number): void {
+    this.#bits[chunk >>> 3] &= ~(1 << (chunk & 7));
+  }
+}
