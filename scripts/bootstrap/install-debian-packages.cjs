@@ -44,9 +44,7 @@ async function installDebianPackages(purposes) {
   }
   progress.end("failed");
   if (result.signal !== null) endLike(result);
-  process.stderr.write(
-    `${result.tail}\napt could not install them: its last lines are above. By hand:\n\n  ${byHand}\n\n`,
-  );
+  process.stderr.write(`${result.output}\napt could not install them: see above. By hand:\n\n  ${byHand}\n\n`);
   return exitCodes.unavailable;
 }
 
@@ -59,7 +57,7 @@ async function runApt(command, progress) {
       env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
       onLine: (line) => progress.detail(line),
     });
-    const locked = result.code !== 0 && /Could not get lock|Unable to lock/.test(result.tail);
+    const locked = result.code !== 0 && /Could not get lock|Unable to lock/.test(result.output);
     if (!locked || result.signal !== null || Date.now() > deadline) return result;
     progress.detail("waiting for another apt");
     await new Promise((resolve) => setTimeout(resolve, retryMs));

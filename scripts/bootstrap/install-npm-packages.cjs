@@ -59,9 +59,7 @@ async function installUnderLock() {
     return 0;
   }
   progress.end("failed");
-  process.stderr.write(
-    `${result.tail}\nnpm ci failed: its last lines are above. Run the command again to try again.\n`,
-  );
+  process.stderr.write(`${result.output}\nnpm ci failed: see above. Run the command again to try again.\n`);
   return exitCodes.unavailable;
 }
 

@@ -11,13 +11,14 @@ const { spawn } = require("node:child_process");
 
 const sameSignalMs = 1000;
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGWINCH"];
-const tailLines = 30;
+/** npm says what is wrong first and apt last: of captured output this many lines of both ends are kept. */
+const keptLines = 15;
 
 /**
  * @param {string[]} command the program and its arguments
  * @param {{ cwd?: string, env?: object, onLine?: (line: string) => void, endWithUs?: boolean }} options
  *   `onLine` captures output, line by line, instead of showing it; `endWithUs` ends the program when we are killed
- * @returns {Promise<{ code: number, signal: string | null, tail: string }>} `tail` is the end of captured output
+ * @returns {Promise<{ code: number, signal: string | null, output: string }>} `output` is both ends of what was captured
  */
 function runChild(command, options = {}) {
   const capture = options.onLine !== undefined;
@@ -38,12 +39,13 @@ function runChild(command, options = {}) {
   };
   for (const signal of forwarded) process.on(signal, forward);
 
+  const head = [];
   const tail = [];
   if (capture) {
     for (const stream of [child.stdout, child.stderr]) {
       readLines(stream, (text) => {
-        tail.push(text);
-        if (tail.length > tailLines) tail.shift();
+        (head.length < keptLines ? head : tail).push(text);
+        if (tail.length > keptLines) tail.shift();
         options.onLine(text);
       });
     }
@@ -59,7 +61,7 @@ function runChild(command, options = {}) {
     });
     child.on("close", (code, signal) => {
       end();
-      resolve({ code: code === null ? 1 : code, signal, tail: tail.join("\n") });
+      resolve({ code: code === null ? 1 : code, signal, output: [...head, ...tail].join("\n") });
     });
   });
 }
