@@ -103,6 +103,11 @@ export interface FileSystem {
   readonly handleKey: Buffer;
   /** 8 bytes: changes exactly when unstable writes may have been lost (RFC 1813 section 3.3.7). */
   readonly writeVerifier: Buffer;
+  /**
+   * Grows with every change that `getAttributes`, `list` or `lookup` could show, whoever made it; lets servers keep what
+   * they encoded until it changes. Absent where changes cannot be counted (live layers).
+   */
+  readonly changeCount?: number;
 
   /** Throws ESTALE for an id that names nothing. */
   getAttributes(id: FileId): Attributes;

@@ -1,0 +1,229 @@
+/**
+ * An export: one file system, served to the clients whose connections it is given (NFSv3, MOUNT and portmapper alike).
+ *
+ * It listens nowhere by itself: which addresses, and in whose network namespace, is the caller's. When the file system
+ * fails to flush or to sync, the export is closed for good and says so once; the file system is opened anew, and its
+ * clients connect again, send again, and get the answers that were recorded.
+ */
+import type { Server, Socket } from "node:net";
+import { XenoError } from "../errors.ts";
+import type { FileId, FileSystem } from "../file-system.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
+import type { NfsCounters } from "./counters.ts";
+import { createDirectoryPages } from "./directory-pages.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { Handles } from "./handles.ts";
+import { maxRecordBytes } from "./limits.ts";
+import { createMountTable } from "./mount-table.ts";
+import type { Service } from "./procedures/procedure.ts";
+import { ReplyPool } from "./reply-pool.ts";
+import { Turn } from "./turn.ts";
+import { WaitingRequests } from "./waiting.ts";
+import type { Memory } from "./xdr.ts";
+
+const defaultJukeboxMs = 15_000;
+const defaultMaxConnections = 64;
+
+/** All are optional, and cost nothing where they are absent. */
+export interface ExportEvents {
+  onMount?(event: { readonly path: string; readonly host: string }): void;
+  /** The first read of each fileid in `watchFirstRead`. */
+  onFirstRead?(id: FileId): void;
+  /** A need could not be brought: which procedure waited for it, and what was said. */
+  onFetchFailed?(procedure: string, error: unknown): void;
+  /** A defect: the client got SERVERFAULT, or its connection was closed. */
+  onInternalError?(what: string, error: unknown): void;
+  /** The export closed itself, once: nothing was answered after the failure. */
+  onFailed?(error: unknown): void;
+}
+
+export interface ExportOptions extends ExportEvents {
+  readonly fileSystem: FileSystem;
+  /** Counts the guest's resets, 0 to 2^32 - 1: part of what makes a request the same request. */
+  readonly bootEpoch: number;
+  /** What clients mount. Default `/`. */
+  readonly exportPath?: string;
+  /** Refuse calls from source ports from 1024 up, which any process of a guest may bind. Default true. */
+  readonly requirePrivilegedPort?: boolean;
+  /** How long a request may wait for data before it is answered JUKEBOX and given up, in ms. Default 15,000. */
+  readonly jukeboxMs?: number;
+  /**
+   * Answer NFS3ERR_IO where data cannot be had. Default false: JUKEBOX, so that a guest's root waits for its store to
+   * come back instead of failing.
+   */
+  readonly answerIoErrors?: boolean;
+  readonly watchFirstRead?: readonly FileId[];
+  /** Connections at once; the one that was silent longest makes room. Default 64. */
+  readonly maxConnections?: number;
+  /** Reply buffers to share with other exports of the process. */
+  readonly pool?: ReplyPool;
+}
+
+export interface NfsExport {
+  readonly counters: NfsCounters;
+  readonly isClosed: boolean;
+  /** Serves an accepted connection; the socket is the export's from now on. */
+  accept(socket: Socket): void;
+  /** Serves what a listening server accepts, until the export closes. The server stays the caller's to close. */
+  serve(server: Server): void;
+  /** The guest was reset: its xids start anew. */
+  startEpoch(bootEpoch: number): void;
+  /** Cuts every connection and forgets what waits: nothing runs on the file system after this. */
+  close(): void;
+}
+
+export function exportFileSystem(options: ExportOptions): NfsExport {
+  return new Export(options);
+}
+
+class Export implements NfsExport, ConnectionOwner {
+  readonly pool: ReplyPool;
+  readonly maxRecordBytes = maxRecordBytes;
+  isClosed = false;
+
+  readonly #maxConnections: number;
+  readonly #onFailed: ((error: unknown) => void) | undefined;
+  readonly #connections = new Set<Connection>();
+  readonly #servers = new Set<Server>();
+  readonly #waiting = new WaitingRequests();
+  readonly #turn: Turn;
+  readonly #dispatcher: Dispatcher;
+  #bytesReceived = 0;
+  #bytesSent = 0;
+
+  constructor(options: ExportOptions) {
+    this.pool = options.pool ?? new ReplyPool();
+    this.#maxConnections = options.maxConnections ?? defaultMaxConnections;
+    this.#onFailed = options.onFailed;
+    this.#turn = new Turn(options.fileSystem, (error) => this.#fail(error));
+    const execution = {
+      service: createService(options),
+      turn: this.#turn,
+      waiting: this.#waiting,
+      jukeboxMs: options.jukeboxMs ?? defaultJukeboxMs,
+      answerIoErrors: options.answerIoErrors ?? false,
+      onFetchFailed: (procedure: string, error: unknown) => options.onFetchFailed?.(procedure, error),
+      onInternalError: (what: string, error: unknown) => options.onInternalError?.(what, error),
+    };
+    this.#dispatcher = new Dispatcher(execution, options.requirePrivilegedPort ?? true);
+    this.startEpoch(options.bootEpoch);
+  }
+
+  accept(socket: Socket): void {
+    if (this.isClosed) {
+      socket.destroy();
+      return;
+    }
+    let connection: Connection;
+    try {
+      connection = new Connection(socket, this);
+    } catch {
+      // The client was gone before we looked.
+      socket.destroy();
+      return;
+    }
+    this.#connections.add(connection);
+    if (this.#connections.size > this.#maxConnections) this.#closeQuietest();
+  }
+
+  serve(server: Server): void {
+    this.#servers.add(server);
+    server.on("connection", this.#accept);
+  }
+
+  startEpoch(bootEpoch: number): void {
+    if (!Number.isInteger(bootEpoch) || bootEpoch < 0 || bootEpoch > 0xffffffff) {
+      throw new XenoError("BAD_BOOT_EPOCH", `the boot epoch ${bootEpoch} is not an integer from 0 to 2^32 - 1`, {
+        hint: "count the guest's resets from 0",
+      });
+    }
+    this.#dispatcher.execution.startEpoch(bootEpoch);
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#turn.stop();
+    for (const server of this.#servers) server.off("connection", this.#accept);
+    this.#servers.clear();
+    for (const connection of this.#connections) connection.reset();
+    this.#waiting.cancelAll();
+  }
+
+  get counters(): NfsCounters {
+    const { execution, requests, byProcedure } = this.#dispatcher;
+    return {
+      requests,
+      byProcedure: Object.fromEntries([...byProcedure].map(([procedure, count]) => [procedure.name, count])),
+      bytesReceived: this.#bytesReceived,
+      bytesSent: this.#bytesSent,
+      repeats: execution.repeats,
+      parked: execution.parked,
+      jukebox: execution.jukebox,
+      waiting: this.#waiting.count,
+      connections: this.#connections.size,
+    };
+  }
+
+  readonly #accept = (socket: Socket): void => this.accept(socket);
+
+  #fail(error: unknown): void {
+    if (this.isClosed) return;
+    this.close();
+    this.#onFailed?.(error);
+  }
+
+  #closeQuietest(): void {
+    let quietest: Connection | undefined;
+    for (const connection of this.#connections) {
+      if (quietest === undefined || connection.lastActive < quietest.lastActive) quietest = connection;
+    }
+    quietest?.close();
+  }
+
+  serveMessage(connection: Connection, memory: Memory, start: number, end: number): void {
+    this.#dispatcher.serve(connection, memory, start, end);
+  }
+
+  sendLater(connection: Connection): void {
+    this.#turn.add(connection);
+  }
+
+  sendEarly(connection: Connection): void {
+    this.#turn.sendEarly(connection);
+  }
+
+  proceedLater(connection: Connection): void {
+    this.#turn.proceedLater(connection);
+  }
+
+  received(bytes: number): void {
+    this.#bytesReceived += bytes;
+  }
+
+  sent(bytes: number): void {
+    this.#bytesSent += bytes;
+  }
+
+  closed(connection: Connection): void {
+    this.#connections.delete(connection);
+    this.#waiting.cancelAll(connection);
+  }
+}
+
+function createService(options: ExportOptions): Service {
+  const { fileSystem } = options;
+  const watched = options.onFirstRead === undefined ? [] : (options.watchFirstRead ?? []);
+  return {
+    fileSystem,
+    handles: new Handles(fileSystem.lineage, fileSystem.handleKey),
+    fsidHigh: fileSystem.lineage.readUInt32BE(0),
+    fsidLow: fileSystem.lineage.readUInt32BE(4),
+    exportPath: options.exportPath ?? "/",
+    mounts: createMountTable(),
+    directoryPages: createDirectoryPages(fileSystem),
+    watched: new Set(watched),
+    onFirstRead: (id) => options.onFirstRead?.(id),
+    onMount: (path, host) => options.onMount?.({ path, host }),
+  };
+}
