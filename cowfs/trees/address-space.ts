@@ -38,6 +38,10 @@ export class ChunkTable {
     return this.#hashes.toString("hex", 32 * chunk, 32 * chunk + 32);
   }
 
+  hashBytes(chunk: number): Buffer {
+    return this.#hashes.subarray(32 * chunk, 32 * chunk + 32);
+  }
+
   /** Whether these 32 bytes are the chunk's hash. */
   hasHash(chunk: number, hash: Buffer): boolean {
     return this.#hashes.compare(hash, 0, 32, 32 * chunk, 32 * chunk + 32) === 0;

@@ -1,0 +1,54 @@
+/**
+ * Objects named by their hash, kept in a local directory once they were fetched: read again without the store.
+ */
+import { randomUUID } from "node:crypto";
+import fs from "node:fs/promises";
+import path from "node:path";
+import { blake3 } from "@napi-rs/blake-hash";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { ObjectStore } from "../stores/object-store.ts";
+
+/**
+ * The bytes of the object `key`, whose BLAKE3 is `hash`, from `file` or else from the store. A copy that is damaged is
+ * fetched again, once. Throws `object-damaged` naming the key when the store has no good one.
+ */
+export async function getCachedObject(
+  store: ObjectStore,
+  key: string,
+  hash: string,
+  file: string,
+  options: { maximumBytes: number; signal?: AbortSignal },
+): Promise<Buffer> {
+  const isGood = (bytes: Buffer) => blake3(bytes).toString("hex") === hash;
+  const cached = await fs.readFile(file).catch(() => undefined);
+  if (cached && isGood(cached)) return cached;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const bytes = await store.get(key, options);
+    if (!isGood(bytes)) continue;
+    await keep(file, bytes);
+    return bytes;
+  }
+  throw new XenoError("object-damaged", `object ${key} in ${store.name} does not have the hash that names it`, {
+    hint: "Publish it again to repair the store.",
+  });
+}
+
+async function keep(file: string, bytes: Buffer): Promise<void> {
+  const temporary = `${file}.${randomUUID()}`;
+  try {
+    await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+    await fs.writeFile(temporary, bytes, { mode: 0o600, flush: true });
+    await fs.rename(temporary, file);
+  } catch (cause) {
+    await fs.rm(temporary, { force: true }).catch(() => {});
+    const isFull = ["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "");
+    throw new XenoError(
+      isFull ? "cache-full" : "cache-unwritable",
+      `cannot keep ${file}: ${(cause as Error).message}`,
+      {
+        cause,
+        hint: isFull ? "Make room on the disk of the cache." : "Check the disk and its permissions.",
+      },
+    );
+  }
+}

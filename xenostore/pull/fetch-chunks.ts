@@ -1,0 +1,139 @@
+/**
+ * Brings chunks of a tree from a store: finds their frames by the pack map, gets neighbouring frames in one range
+ * request, decompresses, verifies.
+ *
+ * Nothing that the store or the pack map says is believed: sizes are bounded before anything is allocated, and a chunk
+ * is what has the hash that the tree names. What is damaged is fetched once more, then reported by name.
+ */
+import { constants, zstdDecompressSync } from "node:zlib";
+import { blake3 } from "@napi-rs/blake-hash";
+import PQueue from "p-queue";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { ChunkTable } from "../../cowfs/trees/address-space.ts";
+import type { FetchChunks } from "../../cowfs/trees/resident.ts";
+import type { Layout } from "../packs/layout.ts";
+import type { ObjectStore } from "../stores/object-store.ts";
+
+/** A range request spans at most so much, and skips at most so much to make two into one. */
+const maxRangeBytes = 4 * 2 ** 20;
+const maxGapBytes = 32 * 1024;
+const maxRequests = 8;
+/** zstd's window for frames of `maxFrameBytes`: what is larger would make the decoder allocate for nothing. */
+const maxWindowLog = 22;
+
+/** Throws `object-damaged` when the pack map does not place every chunk of the tree. */
+export function createChunkFetcher(store: ObjectStore, chunks: ChunkTable, layout: Layout): FetchChunks {
+  const { frameOfChunk, chunksOfFrame } = placeChunks(chunks, layout);
+  const requests = new PQueue({ concurrency: maxRequests });
+  return async (wanted, signal) => {
+    const fetched = new Map<number, Buffer | XenoError>();
+    const runs = groupFrames(layout, new Set(wanted.map((chunk) => frameOfChunk[chunk])));
+    await Promise.all(runs.map((run) => requests.add(() => fetchRun(run, fetched, signal))));
+    return fetched;
+  };
+
+  async function fetchRun(run: number[], fetched: Map<number, Buffer | XenoError>, signal: AbortSignal) {
+    let frames = run;
+    for (let attempt = 0; frames.length > 0 && attempt < 2; attempt++) {
+      const failed: number[] = [];
+      const fail = (frame: number, error: XenoError) => {
+        failed.push(frame);
+        for (const { chunk } of chunksOfFrame.get(frame)!) fetched.set(chunk, error);
+      };
+      await getFrames(frames, signal, fail, (frame, packed) => {
+        const error = unpackFrame(frame, packed, fetched);
+        if (error) fail(frame, error);
+      });
+      frames = failed;
+    }
+  }
+
+  async function getFrames(
+    frames: readonly number[],
+    signal: AbortSignal,
+    fail: (frame: number, error: XenoError) => void,
+    take: (frame: number, packed: Buffer) => void,
+  ): Promise<void> {
+    const { pack, offset: start } = layout.frame(frames[0]);
+    const last = layout.frame(frames.at(-1)!);
+    try {
+      const range = { start, length: last.offset + last.length - start };
+      const bytes = await store.get(`packs/${pack}`, { range, signal });
+      for (const frame of frames) {
+        const { offset, length } = layout.frame(frame);
+        take(frame, bytes.subarray(offset - start, offset - start + length));
+      }
+    } catch (error) {
+      if (!(error instanceof XenoError)) throw error;
+      for (const frame of frames) fail(frame, error);
+    }
+  }
+
+  /** Puts the chunks of a frame into `fetched`, all or, with the error that it returns, none. */
+  function unpackFrame(frame: number, packed: Buffer, fetched: Map<number, Buffer | XenoError>): XenoError | undefined {
+    const { pack, rawLength, offset } = layout.frame(frame);
+    const damaged = (cause?: unknown) =>
+      new XenoError("object-damaged", `object packs/${pack} in ${store.name} is damaged at ${offset}`, {
+        cause,
+        hint: "Publish the tree again to repair the store.",
+      });
+    let raw: Buffer;
+    try {
+      raw = zstdDecompressSync(packed, {
+        maxOutputLength: rawLength,
+        params: { [constants.ZSTD_d_windowLogMax]: maxWindowLog },
+      });
+    } catch (error) {
+      return damaged(error);
+    }
+    const placed = chunksOfFrame.get(frame)!;
+    const parts = placed.map(({ chunk, offset }) => raw.subarray(offset, offset + chunks.length(chunk)));
+    const isWhole = raw.length === rawLength && placed.every(({ chunk }, i) => chunks.hasHash(chunk, blake3(parts[i])));
+    if (!isWhole) return damaged();
+    placed.forEach(({ chunk }, i) => {
+      fetched.set(chunk, parts[i]);
+    });
+  }
+}
+
+/** Runs of frames that one range request brings: of one pack, in the order of their offsets. */
+function groupFrames(layout: Layout, frames: Iterable<number>): number[][] {
+  const sorted = [...frames].sort((a, b) => {
+    const [one, other] = [layout.frame(a), layout.frame(b)];
+    return one.pack === other.pack ? one.offset - other.offset : one.pack < other.pack ? -1 : 1;
+  });
+  const runs: number[][] = [];
+  for (const number of sorted) {
+    const run = runs.at(-1);
+    const frame = layout.frame(number);
+    const first = run && layout.frame(run[0]);
+    const last = run && layout.frame(run.at(-1)!);
+    const joins =
+      first?.pack === frame.pack &&
+      frame.offset >= last!.offset + last!.length &&
+      frame.offset - last!.offset - last!.length <= maxGapBytes &&
+      frame.offset + frame.length - first.offset <= maxRangeBytes;
+    if (joins) run!.push(number);
+    else runs.push([number]);
+  }
+  return runs;
+}
+
+function placeChunks(chunks: ChunkTable, layout: Layout) {
+  const frameOfChunk = new Uint32Array(chunks.count);
+  const chunksOfFrame = new Map<number, { chunk: number; offset: number }[]>();
+  for (let chunk = 0; chunk < chunks.count; chunk++) {
+    const place = layout.find(chunks.hashBytes(chunk));
+    if (place === -1 || layout.location(place).length !== chunks.length(chunk))
+      throw new XenoError("object-damaged", `pack map ${layout.id} does not place chunk ${chunks.hash(chunk)}`, {
+        hint: "The pack map belongs to another tree, or its publisher must publish again.",
+      });
+    const frame = layout.frameOf(place);
+    frameOfChunk[chunk] = frame;
+    const others = chunksOfFrame.get(frame);
+    const placed = { chunk, offset: layout.location(place).offset };
+    if (others) others.push(placed);
+    else chunksOfFrame.set(frame, [placed]);
+  }
+  return { frameOfChunk, chunksOfFrame };
+}
