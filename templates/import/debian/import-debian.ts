@@ -1,0 +1,103 @@
+/**
+ * Makes a complete Debian with mmdebstrap and reads it into nodes. The tar goes through a pipe: mmdebstrap's own
+ * scratch directory is the only copy on disk, and it removes that itself, also when it is ended early.
+ */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { XenoError } from "../../../cowfs/errors.ts";
+import type { TreeNode } from "../../../cowfs/trees/node.ts";
+import type { ContentSink, ImportOptions } from "../content-sink.ts";
+import { importTar } from "../import-tar.ts";
+import { streamCommand } from "../stream-command.ts";
+import { clampTimes } from "./clamp-times.ts";
+import { listDebianSources } from "./list-sources.ts";
+import { prepareGuest } from "./prepare-guest.ts";
+
+export interface DebianImportOptions extends ImportOptions {
+  /** mmdebstrap's name for a set of packages; `standard` is a complete system. */
+  readonly variant?: "essential" | "minbase" | "important" | "standard";
+  /** More packages. */
+  readonly include?: readonly string[];
+}
+
+/** Debian's releases by version. */
+export const debianReleases: Readonly<Record<string, string>> = { "11": "bullseye", "12": "bookworm", "13": "trixie" };
+
+/**
+ * Removes what would differ between two runs and holds no configuration. The date of a password's last change would be
+ * today's; empty means that no password ages.
+ */
+const customize = [
+  `sed -i -E 's/^([^:]*:[^:]*):[0-9]*:/\\1::/' "$1/etc/shadow"`,
+  `rm -f "$1"/etc/*- "$1"/var/lib/dpkg/*-old "$1"/var/cache/debconf/*-old`,
+  `rm -f "$1"/var/log/*.log "$1"/var/log/apt/*.log "$1"/var/log/apt/*.log.xz`,
+  `rm -f "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/systemd/random-seed`,
+].join("\n");
+
+/** The lines of mmdebstrap's that say how far it is, as apt runs them: `I: installing packages...`. */
+const stepLine = /^I: (.*?)\.*$/;
+
+/**
+ * Needs root, mmdebstrap and a mirror. Throws XenoError `debian-not-made` with the end of what mmdebstrap said.
+ * `release` is a version of `debianReleases`.
+ */
+export async function importDebian(
+  release: string,
+  sink: ContentSink,
+  options: DebianImportOptions = {},
+): Promise<TreeNode> {
+  const codename = debianReleases[release];
+  if (codename === undefined)
+    throw new XenoError("template-unknown", `there is no Debian ${release} here`, {
+      hint: `known are ${Object.keys(debianReleases).join(", ")}`,
+    });
+  const fail = (reason: string, cause?: unknown) =>
+    new XenoError("debian-not-made", `mmdebstrap could not make Debian ${release}: ${reason}`, {
+      hint: "see that the host's apt works (apt-get update), that /tmp has 2 GiB free, and `xeno doctor`",
+      cause,
+    });
+  const startedSeconds = Math.floor(Date.now() / 1000);
+  let step = "starting mmdebstrap";
+  const report = (files: number, bytes: number) => options.onProgress?.({ step, files, bytes });
+  const root = await streamCommand(
+    {
+      command: await mmdebstrapCommand(codename, options),
+      // Perl and dpkg complain about locales that the new system does not have.
+      env: { ...process.env, LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" },
+      signal: options.signal,
+      onLine: (line) => {
+        const [, text] = stepLine.exec(line) ?? [];
+        if (text === undefined) return;
+        step = text;
+        report(0, 0);
+      },
+      fail,
+    },
+    (stdout) => importTar(stdout, sink, { ...options, onProgress: ({ files, bytes }) => report(files, bytes) }),
+  );
+  await prepareGuest(root, sink);
+  clampTimes(root, startedSeconds);
+  return root;
+}
+
+async function mmdebstrapCommand(codename: string, options: DebianImportOptions): Promise<string[]> {
+  const proxy = await aptProxy();
+  return [
+    "mmdebstrap",
+    "--mode=root",
+    "--format=tar",
+    `--variant=${options.variant ?? "standard"}`,
+    ...(options.include?.length ? [`--include=${options.include.join(",")}`] : []),
+    ...(proxy === "" ? [] : [`--aptopt=Acquire::http::Proxy "${proxy}"`]),
+    `--customize-hook=${customize}`,
+    codename,
+    "-",
+    ...(await listDebianSources(codename)),
+  ];
+}
+
+/** mmdebstrap's apt reads the configuration of the new system, not the host's. */
+async function aptProxy(): Promise<string> {
+  const { stdout } = await promisify(execFile)("apt-config", ["shell", "proxy", "Acquire::http::Proxy"]);
+  return /^proxy='(.*)'$/m.exec(stdout)?.[1] ?? "";
+}
