@@ -132,6 +132,7 @@ export class ResidentSpace implements AddressSpace {
       throw error;
     };
     await Promise.all(Array.from({ length: maxFills }, () => fillBatches().catch(stopOthers)));
+    progress({ doneBytes, totalBytes: this.#chunks.bytes });
     await this.#persist();
   }
 

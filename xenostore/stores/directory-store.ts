@@ -111,8 +111,12 @@ class DirectoryStore implements ObjectStore {
         });
         if (current === undefined ? expected !== undefined : !expected?.equals(current)) return false;
         const temporary = await this.#writeTemporary(bytes);
-        await makeDirectory(path.dirname(file));
-        await fs.rename(temporary, file);
+        try {
+          await makeDirectory(path.dirname(file));
+          await fs.rename(temporary, file);
+        } finally {
+          await fs.rm(temporary, { force: true });
+        }
         await syncDirectory(path.dirname(file));
         return true;
       } finally {
