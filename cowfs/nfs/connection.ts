@@ -58,6 +58,8 @@ export class Connection {
   #waitingBytes = 0;
   #requestsLeft = maxRequestsPerTurn;
   #bytesLeft = maxBytesPerTurn;
+  /** Whether records that are here have to wait: for a bound, or for the next turn. */
+  #isHeldUp = false;
   #isPaused = false;
   #willProceed = false;
   #inFlight: ReplyChunk[] = [];
@@ -99,7 +101,10 @@ export class Connection {
     this.#requestsLeft = maxRequestsPerTurn;
     this.#bytesLeft = maxBytesPerTurn;
     this.#drain();
-    if (this.isOpen && !this.#isPaused) this.#socket.resume();
+    if (this.isOpen && this.#isPaused && !this.#mustPause()) {
+      this.#isPaused = false;
+      this.#socket.resume();
+    }
   }
 
   /** A new turn: the connection may do again what one turn allows. */
@@ -148,19 +153,25 @@ export class Connection {
     this.#owner.received(count);
     this.#records.filled(count);
     this.#drain();
+    this.#isPaused = this.#mustPause();
     return this.isOpen && !this.#isPaused;
   }
 
+  /** While the buffer has room a connection that is held up is read on, for that is how its end is noticed (C2). */
+  #mustPause(): boolean {
+    return this.#isHeldUp && this.#records.isFull;
+  }
+
   #drain(): void {
-    this.#isPaused = false;
+    this.#isHeldUp = false;
     try {
       while (this.isOpen) {
         if (this.#isBlocked()) {
-          this.#isPaused = true;
+          this.#isHeldUp = true;
           return;
         }
         if (this.#requestsLeft <= 0 || this.#bytesLeft <= 0) {
-          this.#isPaused = true;
+          this.#isHeldUp = true;
           this.#proceedLater();
           return;
         }
@@ -192,7 +203,7 @@ export class Connection {
   }
 
   #wake(): void {
-    if (this.isOpen && this.#isPaused && !this.#isBlocked()) this.#proceedLater();
+    if (this.isOpen && this.#isHeldUp && !this.#isBlocked()) this.#proceedLater();
   }
 
   #proceedLater(): void {

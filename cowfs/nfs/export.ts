@@ -23,6 +23,8 @@ import type { Memory } from "./xdr.ts";
 
 const defaultJukeboxMs = 15_000;
 const defaultMaxConnections = 64;
+/** The listener that an export left on a server, so that the next export takes the server over. */
+const listeners = new WeakMap<Server, (socket: Socket) => void>();
 
 /** All are optional, and cost nothing where they are absent. */
 export interface ExportEvents {
@@ -64,7 +66,10 @@ export interface NfsExport {
   readonly isClosed: boolean;
   /** Serves an accepted connection; the socket is the export's from now on. */
   accept(socket: Socket): void;
-  /** Serves what a listening server accepts, until the export closes. The server stays the caller's to close. */
+  /**
+   * Serves what a listening server accepts, instead of the export that did before. The server stays the caller's to
+   * close; an export that is closed refuses its connections.
+   */
   serve(server: Server): void;
   /** The guest was reset: its xids start anew. */
   startEpoch(bootEpoch: number): void;
@@ -84,7 +89,6 @@ class Export implements NfsExport, ConnectionOwner {
   readonly #maxConnections: number;
   readonly #onFailed: ((error: unknown) => void) | undefined;
   readonly #connections = new Set<Connection>();
-  readonly #servers = new Set<Server>();
   readonly #waiting = new WaitingRequests();
   readonly #turn: Turn;
   readonly #dispatcher: Dispatcher;
@@ -127,8 +131,12 @@ class Export implements NfsExport, ConnectionOwner {
   }
 
   serve(server: Server): void {
-    this.#servers.add(server);
-    server.on("connection", this.#accept);
+    const before = listeners.get(server);
+    if (before !== undefined) server.off("connection", before);
+    // It stays when the export closes: it refuses then, where a socket that nobody took would hang its client.
+    const listener = (socket: Socket) => this.accept(socket);
+    listeners.set(server, listener);
+    server.on("connection", listener);
   }
 
   startEpoch(bootEpoch: number): void {
@@ -144,8 +152,6 @@ class Export implements NfsExport, ConnectionOwner {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#turn.stop();
-    for (const server of this.#servers) server.off("connection", this.#accept);
-    this.#servers.clear();
     for (const connection of this.#connections) connection.reset();
     this.#waiting.cancelAll();
   }
@@ -164,8 +170,6 @@ class Export implements NfsExport, ConnectionOwner {
       connections: this.#connections.size,
     };
   }
-
-  readonly #accept = (socket: Socket): void => this.accept(socket);
 
   #fail(error: unknown): void {
     if (this.isClosed) return;

@@ -46,6 +46,11 @@ export class RecordReader {
     this.memory = viewMemory(Buffer.allocUnsafeSlow(capacity));
   }
 
+  /** Whether what was received and not taken fills the usual window. */
+  get isFull(): boolean {
+    return this.#end - this.#start + this.#joinedBytes >= windowBytes;
+  }
+
   /** Where the socket is to read next. */
   space(): Buffer {
     const bytes = this.memory.bytes;

@@ -6,22 +6,26 @@ import { type ExportOptions, exportFileSystem, type NfsExport } from "../../../c
 import { createModel, type ModelOptions } from "../model/model.ts";
 import { type Client, connect, nfs } from "./client.ts";
 import { encode } from "./encoder.ts";
+import { attributes, readNewObject } from "./results.ts";
 
-export interface Fixture {
+export interface Served {
   readonly fileSystem: FileSystem;
   readonly exported: NfsExport;
   readonly port: number;
+  connect(options?: { localPort?: number }): Promise<Client>;
+}
+
+export interface Fixture extends Served {
   readonly client: Client;
   /** The root's handle, from MNT. */
   readonly root: Buffer;
-  connect(): Promise<Client>;
 }
 
 export interface FixtureOptions extends Partial<ExportOptions> {
   readonly model?: ModelOptions;
 }
 
-export async function serveModel(t: ExecutionContext, options: FixtureOptions = {}): Promise<Fixture> {
+export async function serveExport(t: ExecutionContext, options: FixtureOptions = {}): Promise<Served> {
   const fileSystem = options.fileSystem ?? createModel(options.model);
   const exported = exportFileSystem({
     bootEpoch: 1,
@@ -40,13 +44,22 @@ export async function serveModel(t: ExecutionContext, options: FixtureOptions = 
     for (const client of clients) client.close();
     await new Promise((resolve) => server.close(resolve));
   });
-  const open = async () => {
-    const client = await connect(port);
-    clients.push(client);
-    return client;
+  return {
+    fileSystem,
+    exported,
+    port,
+    connect: async (from) => {
+      const client = await connect(port, from);
+      clients.push(client);
+      return client;
+    },
   };
-  const client = await open();
-  return { fileSystem, exported, port, client, root: await mount(client), connect: open };
+}
+
+export async function serveModel(t: ExecutionContext, options: FixtureOptions = {}): Promise<Fixture> {
+  const served = await serveExport(t, options);
+  const client = await served.connect();
+  return { ...served, client, root: await mount(client, options.exportPath) };
 }
 
 /** MNT; returns the directory's handle. */
@@ -58,7 +71,6 @@ export async function mount(client: Client, path = "/"): Promise<Buffer> {
 }
 
 export async function makeFile(client: Client, directory: Buffer, name: string, content = ""): Promise<Buffer> {
-  const { readNewObject, attributes } = await import("./results.ts");
   const args = encode()
     .opaque(directory)
     .string(name)
