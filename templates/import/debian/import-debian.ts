@@ -12,6 +12,7 @@ import { streamCommand } from "../stream-command.ts";
 import { clampTimes } from "./clamp-times.ts";
 import { listDebianSources } from "./list-sources.ts";
 import { prepareGuest } from "./prepare-guest.ts";
+import { openScratch } from "./scratch.ts";
 
 export interface DebianImportOptions extends ImportOptions {
   /** mmdebstrap's name for a set of packages; `standard` is a complete system. */
@@ -34,8 +35,16 @@ const customize = [
   `rm -f "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/systemd/random-seed`,
 ].join("\n");
 
-/** The lines of mmdebstrap's that say how far it is, as apt runs them: `I: installing packages...`. */
-const stepLine = /^I: (.*?)\.*$/;
+/** What mmdebstrap says on its way (`I: installing essential packages...`) that tells a user how far it is. */
+const steps = [
+  "running apt-get update",
+  "downloading packages",
+  "extracting archives",
+  "installing essential packages",
+  "installing remaining packages",
+  "cleaning package lists",
+  "creating tarball",
+];
 
 /**
  * Needs root, mmdebstrap and a mirror. Throws XenoError `debian-not-made` with the end of what mmdebstrap said.
@@ -59,14 +68,15 @@ export async function importDebian(
   const startedSeconds = Math.floor(Date.now() / 1000);
   let step = "starting mmdebstrap";
   const report = (files: number, bytes: number) => options.onProgress?.({ step, files, bytes });
+  await using scratch = await openScratch();
   const root = await streamCommand(
     {
       command: await mmdebstrapCommand(codename, options),
       // Perl and dpkg complain about locales that the new system does not have.
-      env: { ...process.env, LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" },
+      env: { ...process.env, TMPDIR: scratch.directory, LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" },
       signal: options.signal,
       onLine: (line) => {
-        const [, text] = stepLine.exec(line) ?? [];
+        const text = steps.find((known) => line.startsWith(`I: ${known}`));
         if (text === undefined) return;
         step = text;
         report(0, 0);
@@ -75,14 +85,18 @@ export async function importDebian(
     },
     (stdout) => importTar(stdout, sink, { ...options, onProgress: ({ files, bytes }) => report(files, bytes) }),
   );
-  await prepareGuest(root, sink);
   clampTimes(root, startedSeconds);
+  await prepareGuest(root, sink);
   return root;
 }
 
 async function mmdebstrapCommand(codename: string, options: DebianImportOptions): Promise<string[]> {
   const proxy = await aptProxy();
   return [
+    // Whatever happens to mmdebstrap, its mounts go with it.
+    "unshare",
+    "--mount",
+    "--propagation=private",
     "mmdebstrap",
     "--mode=root",
     "--format=tar",

@@ -1,0 +1,37 @@
+import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const prefix = "xeno-debian-";
+
+export interface Scratch extends AsyncDisposable {
+  readonly directory: string;
+}
+
+/**
+ * A directory for mmdebstrap to work in, removed at the end. Those of imports that were killed are removed first: the
+ * process that a directory is named after is gone. What was mounted there was mounted in a namespace that went with it.
+ */
+export async function openScratch(parent: string = tmpdir()): Promise<Scratch> {
+  for (const name of await readdir(parent)) {
+    const [, pid] = /^xeno-debian-(\d+)-/.exec(name) ?? [];
+    if (pid !== undefined && !isAlive(Number(pid))) await remove(join(parent, name));
+  }
+  const directory = await mkdtemp(join(parent, `${prefix}${process.pid}-`));
+  // apt downloads as a user of its own, who must be able to walk through.
+  await chmod(directory, 0o755);
+  return { directory, [Symbol.asyncDispose]: () => remove(directory) };
+}
+
+async function remove(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
