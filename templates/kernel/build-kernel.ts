@@ -151,9 +151,13 @@ async function publish(directory: string, files: Record<string, Buffer>): Promis
     await rename(temporary, directory);
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });
-    throw new XenoError("kernel-not-written", `the kernel cannot be written to ${directory}: ${(cause as Error).message}`, {
-      hint: "free disk space, or name a directory that does not exist yet",
-      cause,
-    });
+    throw new XenoError(
+      "kernel-not-written",
+      `the kernel cannot be written to ${directory}: ${(cause as Error).message}`,
+      {
+        hint: "free disk space, or name a directory that does not exist yet",
+        cause,
+      },
+    );
   }
 }

@@ -12,15 +12,17 @@ import { XenoError } from "../../cowfs/errors.ts";
  */
 export async function fetchKernelPackage(name: string, directory: string, signal: AbortSignal): Promise<string> {
   const run = async (command: string, options: string[]): Promise<string> => {
-    const { stdout } = await execa(command, options, { cwd: directory, cancelSignal: signal, env: { LC_ALL: "C" } }).catch(
-      (cause) => {
-        signal.throwIfAborted();
-        throw new XenoError("kernel-package-unavailable", `${name} cannot be fetched: ${cause.shortMessage}`, {
-          hint: "run `apt-get update` and look at the machine's network and package sources",
-          cause,
-        });
-      },
-    );
+    const { stdout } = await execa(command, options, {
+      cwd: directory,
+      cancelSignal: signal,
+      env: { LC_ALL: "C" },
+    }).catch((cause) => {
+      signal.throwIfAborted();
+      throw new XenoError("kernel-package-unavailable", `${name} cannot be fetched: ${cause.shortMessage}`, {
+        hint: "run `apt-get update` and look at the machine's network and package sources",
+        cause,
+      });
+    });
     return stdout;
   };
   const shown = await run("apt-cache", ["show", "--no-all-versions", name]);

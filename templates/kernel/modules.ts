@@ -46,7 +46,10 @@ function normalize(name: string): string {
 export function readDependencies(elf: Buffer, path: string): string[] {
   const section = findSection(elf, ".modinfo", path).toString("latin1");
   const depends = section.split("\0").find((field) => field.startsWith("depends="));
-  return (depends?.slice("depends=".length) ?? "").split(",").filter((name) => name !== "").map(normalize);
+  return (depends?.slice("depends=".length) ?? "")
+    .split(",")
+    .filter((name) => name !== "")
+    .map(normalize);
 }
 
 const sectionHeaderBytes = 64;

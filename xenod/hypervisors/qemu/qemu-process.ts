@@ -1,0 +1,151 @@
+/**
+ * The QEMU process of a domain: started so that it outlives Xenod, and found again by another Xenod.
+ *
+ * A process is taken for the domain's when QEMU's pid file names it and its command line names that pid file: a reused
+ * process id cannot do that by accident. From then on, the time it started tells it from later ones.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { XenoError } from "../../../cowfs/errors.ts";
+import { readStartTime, waitUntilGone } from "../../processes.ts";
+import type { DomainSpecification } from "../hypervisor.ts";
+import { domainFiles } from "./command-line.ts";
+import { QmpClient } from "./qmp.ts";
+
+export interface QemuProcess {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+/** QEMU loads kernel and initramfs before it serves its control socket. */
+const startDeadlineMs = 30_000;
+const goneDeadlineMs = 10_000;
+
+/** Starts QEMU and returns its control connection. Rejects with what QEMU said, and then nothing of it is left. */
+export async function startQemu(
+  specification: DomainSpecification,
+  [command, ...options]: string[],
+  signal: AbortSignal,
+): Promise<{ process: QemuProcess; control: QmpClient }> {
+  const files = domainFiles(specification.directory);
+  await prepareDirectory(specification);
+  const log = await open(files.log, "w", 0o600);
+  const child = spawn(command, options, { detached: true, cwd: "/", stdio: ["ignore", log.fd, log.fd] });
+  const failure = once(child, "exit").then(
+    () => true,
+    () => true,
+  );
+  await log.close();
+  try {
+    const control = await connectWhenReady(files.control, failure, signal);
+    if (control === undefined) throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
+    const process = await findQemu(specification.directory);
+    if (process === undefined) {
+      control.close();
+      throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
+    }
+    child.unref();
+    return { process, control };
+  } catch (error) {
+    child.kill("SIGKILL");
+    await failure;
+    await removeFiles(specification.directory);
+    throw error;
+  }
+}
+
+async function prepareDirectory({ name, directory, kernel, initramfs }: DomainSpecification): Promise<void> {
+  for (const [what, file] of Object.entries({ kernel, initramfs })) {
+    await stat(file).catch((cause) => {
+      throw new XenoError("image-missing", `domain ${name}: no ${what} at ${file}`, {
+        hint: "import the kernel template: xeno template ls",
+        cause,
+      });
+    });
+  }
+  const files = domainFiles(directory);
+  // sun_path of unix(7); QEMU would refuse with less to go by.
+  if (Buffer.byteLength(files.console) > 107) {
+    throw new XenoError("path-too-long", `domain ${name}: ${files.console} is too long for a socket`, {
+      hint: "choose a shorter $XENO_HOME",
+    });
+  }
+  await removeFiles(directory);
+  await mkdir(files.emptyRoot, { recursive: true, mode: 0o755 });
+}
+
+async function connectWhenReady(
+  path: string,
+  failure: Promise<boolean>,
+  signal: AbortSignal,
+): Promise<QmpClient | undefined> {
+  const end = performance.now() + startDeadlineMs;
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await QmpClient.connect(path);
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+    if (await Promise.race([failure, delay(10, false)])) return undefined;
+  }
+}
+
+/** The running QEMU of the domain in this directory. */
+export async function findQemu(directory: string): Promise<QemuProcess | undefined> {
+  const files = domainFiles(directory);
+  const pid = Number(await readFile(files.processId, "latin1").catch(() => Number.NaN));
+  if (!Number.isInteger(pid) || pid <= 1) return undefined;
+  const startTime = await readStartTime(pid);
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+  return startTime !== undefined && commandLine.split("\0").includes(files.processId) ? { pid, startTime } : undefined;
+}
+
+/** Ends it now. Settles once it is gone. */
+export async function killQemu({ pid, startTime }: QemuProcess): Promise<void> {
+  if ((await readStartTime(pid)) !== startTime) return;
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {}
+  if (!(await waitUntilGone(pid, startTime, goneDeadlineMs))) {
+    throw new XenoError("domain-undead", `QEMU (process ${pid}) does not end`, {
+      hint: "the host's kernel holds it: see its console log (dmesg)",
+    });
+  }
+}
+
+/** What QEMU leaves; the logs stay, for whoever asks why it ended. */
+export async function removeFiles(directory: string): Promise<void> {
+  const { control, console, processId } = domainFiles(directory);
+  for (const file of [control, console, processId]) await rm(file, { force: true });
+}
+
+const knownFailures = [
+  {
+    pattern: /could not configure .*tun.*busy/i,
+    code: "tap-busy",
+    hint: "another process has this guest's link; end it, or delete the link and make it anew",
+  },
+  { pattern: /KVM/, code: "kvm-unusable", hint: "let Xenod choose the accelerator: xeno doctor shows what it found" },
+  { pattern: /cannot allocate memory|cannot set up guest memory/i, code: "memory-short", hint: "ask for less memory" },
+  {
+    pattern: /nsenter: .*netns/i,
+    code: "link-missing",
+    hint: "the guest's network namespace is gone: make its link anew",
+  },
+  {
+    pattern: /failed to execute|No such file or directory/i,
+    code: "qemu-missing",
+    hint: "install Debian's qemu-system-x86, util-linux and coreutils",
+  },
+] as const;
+
+function explain({ name }: DomainSpecification, log: string, exitCode: number | null): XenoError {
+  const said = log.trim().split("\n").at(-1)?.slice(0, 500) || `it ended with ${exitCode}`;
+  const known = knownFailures.find(({ pattern }) => pattern.test(log));
+  return new XenoError(known?.code ?? "qemu-failed", `domain ${name}: QEMU does not start: ${said}`, {
+    hint: known?.hint ?? "QEMU's own words are in qemu.log in the domain's directory",
+  });
+}

@@ -1,0 +1,22 @@
+/** Other processes, told apart by when they started: a process id alone is reused (proc(5)). */
+import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Field 22 of /proc/PID/stat, or undefined when no such process runs (one that waits to be reaped does not run). */
+export async function readStartTime(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
+  if (stat === undefined) return undefined;
+  // The second field is the program's name in parentheses; it may hold spaces and parentheses itself.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+}
+
+/** Whether the process was gone within the time. */
+export async function waitUntilGone(pid: number, startTime: string, deadlineMs: number): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  while ((await readStartTime(pid)) === startTime) {
+    if (performance.now() > end) return false;
+    await delay(10);
+  }
+  return true;
+}
