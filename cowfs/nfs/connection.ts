@@ -124,7 +124,7 @@ export class Connection {
     if (last > 0) socket.cork();
     for (let i = 0; i <= last; i++) {
       const chunk = chunks[i];
-      if (chunk.used > 0) socket.write(chunk.bytes.subarray(0, chunk.used), i === last ? this.#written : undefined);
+      socket.write(chunk.bytes.subarray(0, chunk.used), i === last ? this.#written : undefined);
     }
     if (last > 0) socket.uncork();
     // Mostly the kernel took it all at once: the chunks are free before the callback says so.

@@ -51,6 +51,8 @@ export class ReplyStream {
   /** Hands over the chunks with their finished records. Who takes them returns them to the pool. */
   take(): ReplyChunk[] {
     const chunks = this.#chunks;
+    // Opened for a record that was dropped: nothing to send, so no write would ever say that it is done with.
+    if (chunks.length > 0 && chunks[chunks.length - 1].used === 0) this.#pool.give(chunks.pop()!);
     this.#chunks = [];
     this.#current = undefined;
     this.pendingBytes = 0;
