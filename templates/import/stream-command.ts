@@ -28,8 +28,9 @@ export async function streamCommand<T>(
   consume: (stdout: AsyncIterable<Buffer>) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
-  const [program, ...args] = command;
-  const child = spawn(program!, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+  // In a group of its own, because mmdebstrap ends its whole group when it is ended; and ended when we are killed.
+  const args = ["--pdeathsig", "TERM", "--", ...command];
+  const child = spawn("setpriv", args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   const closed = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
   closed.catch(() => {});
   const tail: string[] = [];
@@ -38,7 +39,7 @@ export async function streamCommand<T>(
     if (tail.length > keptLines) tail.shift();
     onLine?.(line.slice(0, maxLineLength));
   });
-  const stop = () => child.kill("SIGTERM");
+  const stop = () => signalGroup(child.pid, "SIGTERM");
   signal?.addEventListener("abort", stop);
   let kill: NodeJS.Timeout | undefined;
   try {
@@ -48,7 +49,7 @@ export async function streamCommand<T>(
     if (gaveUp) {
       child.stdout.destroy();
       stop();
-      kill = setTimeout(() => child.kill("SIGKILL"), graceMs);
+      kill = setTimeout(() => signalGroup(child.pid, "SIGKILL"), graceMs);
     }
     const ended = await settle(closed);
     signal?.throwIfAborted();
@@ -62,6 +63,16 @@ export async function streamCommand<T>(
   } finally {
     clearTimeout(kill);
     signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** The program and what it started: a shell or perl that waits for a child hears signals only after it. */
+function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
+  if (leader === undefined) return;
+  try {
+    process.kill(-leader, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 
