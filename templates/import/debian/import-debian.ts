@@ -2,15 +2,13 @@
  * Makes a complete Debian with mmdebstrap and reads it into nodes. The tar goes through a pipe: mmdebstrap's own
  * scratch directory is the only copy on disk, and it removes that itself, also when it is ended early.
  */
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import type { ContentSink, ImportOptions } from "../content-sink.ts";
 import { importTar } from "../import-tar.ts";
 import { streamCommand } from "../stream-command.ts";
 import { clampTimes } from "./clamp-times.ts";
-import { listDebianSources } from "./list-sources.ts";
+import { findAptProxy, listDebianSources } from "./list-sources.ts";
 import { prepareGuest } from "./prepare-guest.ts";
 import { openScratch } from "./scratch.ts";
 
@@ -68,7 +66,7 @@ export async function importDebian(
   const startedSeconds = Math.floor(Date.now() / 1000);
   let step = "starting mmdebstrap";
   const report = (files: number, bytes: number) => options.onProgress?.({ step, files, bytes });
-  await using scratch = await openScratch();
+  await using scratch = await openScratch("debian");
   const root = await streamCommand(
     {
       command: await mmdebstrapCommand(codename, options),
@@ -91,7 +89,7 @@ export async function importDebian(
 }
 
 async function mmdebstrapCommand(codename: string, options: DebianImportOptions): Promise<string[]> {
-  const proxy = await aptProxy();
+  const proxy = await findAptProxy();
   return [
     // Whatever happens to mmdebstrap, its mounts go with it.
     "unshare",
@@ -108,10 +106,4 @@ async function mmdebstrapCommand(codename: string, options: DebianImportOptions)
     "-",
     ...(await listDebianSources(codename)),
   ];
-}
-
-/** mmdebstrap's apt reads the configuration of the new system, not the host's. */
-async function aptProxy(): Promise<string> {
-  const { stdout } = await promisify(execFile)("apt-config", ["shell", "proxy", "Acquire::http::Proxy"]);
-  return /^proxy='(.*)'$/m.exec(stdout)?.[1] ?? "";
 }

@@ -32,3 +32,9 @@ export function rewriteSources(targets: string, codename: string): string[] {
   }
   return [...lines];
 }
+
+/** The proxy that this host's apt uses, or nothing: mmdebstrap's apt reads the new system's configuration. */
+export async function findAptProxy(): Promise<string> {
+  const { stdout } = await promisify(execFile)("apt-config", ["shell", "proxy", "Acquire::http::Proxy"]);
+  return /^proxy='(.*)'$/m.exec(stdout)?.[1] ?? "";
+}

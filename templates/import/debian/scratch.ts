@@ -2,22 +2,22 @@ import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const prefix = "xeno-debian-";
-
 export interface Scratch extends AsyncDisposable {
   readonly directory: string;
 }
 
 /**
- * A directory for mmdebstrap to work in, removed at the end. Those of imports that were killed are removed first: the
+ * A directory to make a Debian in, removed at the end. Those of processes that were killed are removed first: the
  * process that a directory is named after is gone. What was mounted there was mounted in a namespace that went with it.
+ *
+ * `purpose` is a word for the name.
  */
-export async function openScratch(parent: string = tmpdir()): Promise<Scratch> {
+export async function openScratch(purpose: string, parent: string = tmpdir()): Promise<Scratch> {
   for (const name of await readdir(parent)) {
-    const [, pid] = /^xeno-debian-(\d+)-/.exec(name) ?? [];
-    if (pid !== undefined && !isAlive(Number(pid))) await remove(join(parent, name));
+    const [, of, pid] = /^xeno-([a-z]+)-(\d+)-/.exec(name) ?? [];
+    if (of === purpose && !isAlive(Number(pid))) await remove(join(parent, name));
   }
-  const directory = await mkdtemp(join(parent, `${prefix}${process.pid}-`));
+  const directory = await mkdtemp(join(parent, `xeno-${purpose}-${process.pid}-`));
   // apt downloads as a user of its own, who must be able to walk through.
   await chmod(directory, 0o755);
   return { directory, [Symbol.asyncDispose]: () => remove(directory) };
