@@ -14,7 +14,10 @@ mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
+# The way to the network is the host's: its name servers, and authorities that it trusts for a proxy in between.
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
+mkdir -p "$root/usr/local/share"
+[ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 
 # A real root, not chroot's: programs that enter a mount namespace by file start at its root.
 cd "$root"
@@ -22,8 +25,9 @@ mkdir -p .host
 pivot_root . .host
 cd /
 # umount2(2) with MNT_DETACH by perl, which is always there: the new system may have no umount yet.
-perl -e 'syscall(166, "/.host", 2) == 0 or die "umount: $!\n"'
+perl -e '$host = "/.host"; syscall(166, $host, 2) == 0 or die "umount: $!\n"'
 rmdir /.host
+update-ca-certificates >/dev/null 2>&1
 
 look() { # one line for each thing that must not stay
   awk '{ print "mount " $2 }' /proc/mounts

@@ -10,7 +10,8 @@ const graceMs = 90_000;
 /** Where the clone lies in the new system. */
 const clone = "/root/xenoserver";
 /** What of this environment a new machine would have been given too. */
-const passedOn = ["TERM", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+const proxies = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+const passedOn = ["TERM", "NODE_EXTRA_CA_CERTS", ...proxies];
 
 /**
  * Unpacks a base, clones this repository's HEAD into it, and runs npm commands there, one after the other, each in
