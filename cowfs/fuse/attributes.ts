@@ -2,10 +2,7 @@
 import type { Attributes, FileId } from "../file-system.ts";
 import type { MountContext } from "./mount-context.ts";
 
-/**
- * What stdio and cp take as their buffer size: a write is a request, so larger buffers are fewer of them. The 64 KiB halve
- * the time of copying small files through stdio against 4 KiB and still fit a processor's cache.
- */
+/** A hint to programs: a write is a request, and stdio makes half as many when this is more than a page. */
 const preferredBlockBytes = 65_536;
 
 /** Linux's encoding of device numbers (new_encode_dev): 12 bits of major, 20 bits of minor. */

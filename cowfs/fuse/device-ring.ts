@@ -30,3 +30,7 @@ export function openRing(memory: SharedArrayBuffer): Ring {
   );
   return { counters, data };
 }
+
+export function slotOf(count: number): number {
+  return (count >>> 0) % slots;
+}

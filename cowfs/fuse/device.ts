@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { allocateRing, openRing, slotBytes, slots, taken, written } from "./device-ring.ts";
+import { allocateRing, openRing, slotBytes, slotOf, taken, written } from "./device-ring.ts";
 import { Request } from "./request.ts";
 import type { Session } from "./session.ts";
 
@@ -34,7 +34,7 @@ export async function serveDevice(device: number, session: Session): Promise<voi
         served = 0;
       }
       await session.crowded;
-      const slot = data[(count >>> 0) % slots];
+      const slot = data[slotOf(count)];
       slot.copy(request.bytes, 0, 0, slot.readUInt32LE(0));
       count = (count + 1) | 0;
       Atomics.store(counters, taken, count);

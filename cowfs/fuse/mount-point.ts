@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { access, constants, readFile, realpath, stat, writeFile } from "node:fs/promises";
+import { access, constants, readFile, realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
@@ -21,8 +21,6 @@ const answerMs = 2000;
 /** How long users may take to leave before the mount is taken from under them. */
 const graceMs = 3000;
 const retryMs = 50;
-/** So much is read ahead of a sequential reader; 128 KiB, the kernel's default, is a fifth slower. */
-const readAheadKib = 1024;
 
 export interface MountPoint {
   readonly directory: string;
@@ -78,8 +76,6 @@ export async function attach(device: number, directory: string, options: AttachO
   const [[status], stderr] = await Promise.all([once(child, "close"), text(child.stderr!)]);
   const mount = status === 0 ? (await listMounts()).findLast((entry) => entry.directory === directory) : undefined;
   if (mount === undefined) throw new XenoError("mount-failed", `${directory} cannot be mounted on: ${stderr}`);
-  // Not to be had in a container whose /sys is read-only; then reading is a little slower.
-  await writeFile(`/sys/class/bdi/${mount.deviceNumber}/read_ahead_kb`, String(readAheadKib)).catch(() => {});
   return { directory, mountId: mount.mountId };
 }
 
@@ -135,7 +131,6 @@ async function checkNotMounted(directory: string): Promise<void> {
 
 interface MountEntry {
   readonly mountId: string;
-  readonly deviceNumber: string;
   readonly directory: string;
   readonly type: string;
   readonly source: string;
@@ -147,10 +142,9 @@ async function listMounts(): Promise<MountEntry[]> {
   return lines.map((line) => {
     const fields = line.split(" ");
     const optional = fields.indexOf("-");
-    const [mountId, , deviceNumber, , directory] = fields;
+    const [mountId, , , , directory] = fields;
     return {
       mountId,
-      deviceNumber,
       directory: decodeOctal(directory),
       type: fields[optional + 1],
       source: decodeOctal(fields[optional + 2]),

@@ -108,7 +108,10 @@ export async function mountFileSystem(
     await unmount();
     signal.throwIfAborted();
   }
-  await session.initialized;
+  await session.initialized.catch(async (thrown) => {
+    await unmount();
+    throw thrown;
+  });
   return { unmounted, unmount };
 }
 

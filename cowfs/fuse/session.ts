@@ -42,7 +42,7 @@ export class Session implements MountContext {
   readonly nodes: KnownNodes;
   readonly reply: Reply = new Reply();
   readonly validSeconds: number;
-  /** Settles when INIT was answered. */
+  /** Resolves when the kernel and we have agreed (INIT); rejects when we could not. */
   readonly initialized: Promise<void>;
   readonly #options: SessionOptions;
   readonly #parked = new Map<number, AbortController>();
@@ -57,6 +57,7 @@ export class Session implements MountContext {
     this.nodes = new KnownNodes(fileSystem);
     this.validSeconds = options.validSeconds;
     this.initialized = this.#initialized.promise;
+    this.initialized.catch(() => {});
     this.#options = options;
   }
 
@@ -108,6 +109,7 @@ export class Session implements MountContext {
     } catch (thrown) {
       if (thrown instanceof Fault) void this.#park(request.detach());
       else this.#refuse(request.unique, thrown);
+      if (request.opcode === Opcode.init) this.#initialized.reject(thrown);
     }
   }
 
@@ -117,7 +119,6 @@ export class Session implements MountContext {
     for (const controller of this.#parked.values()) controller.abort(new Interrupted());
     this.nodes.forgetAll();
     this.#initialized.reject(new XenoError("fuse-not-started", "the mount went away before the kernel had answered"));
-    this.#initialized.promise.catch(() => {});
   }
 
   #serve(request: Request): void {

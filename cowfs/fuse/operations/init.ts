@@ -9,7 +9,7 @@
  * Not wanted: the write-back cache. With it the kernel, not we, would own sizes and times, `flush` would promise less than
  * it says, and a full disk would be told to nobody; without it a write that returned is recorded.
  */
-import { FileSystemError } from "../../errors.ts";
+import { XenoError } from "../../errors.ts";
 import type { Operation } from "../mount-context.ts";
 import { Capability, majorVersion, maxDataBytes, maxDataPages, minorVersion } from "../protocol.ts";
 
@@ -30,8 +30,15 @@ const maxBackground = 64;
 /** fuse_init_in, fuse_init_out. */
 export const initialize: Operation = ({ reply, validSeconds }, request) => {
   const [major, minor] = [request.word(0), request.word(4)];
-  // 7.31 came with Linux 5.4.
-  if (major !== majorVersion || minor < minorVersion) throw new FileSystemError("EIO", `FUSE ${major}.${minor}`);
+  if (major !== majorVersion || minor < minorVersion) {
+    throw new XenoError(
+      "fuse-too-old",
+      `this kernel speaks FUSE ${major}.${minor}, not ${majorVersion}.${minorVersion}`,
+      {
+        hint: "use Linux 5.4 or later",
+      },
+    );
+  }
   const wanted = always | (validSeconds > 0 ? whileNobodyElseWrites : 0);
   reply.word(majorVersion);
   reply.word(minorVersion);
