@@ -46,10 +46,10 @@ export const chmodRules: readonly Rule[] = [
     "it changes ctime and nothing but ctime",
     async (w) => {
       const file = w.file();
-      const before = w.fs.getAttributes(file);
+      const before = w.attributes(file);
       await w.later();
       w.does((fs) => fs.setAttributes(alice, file, { mode: 0o600 }));
-      const after = w.fs.getAttributes(file);
+      const after = w.attributes(file);
       equal(JSON.stringify([after.modified, after.accessed]), JSON.stringify([before.modified, before.accessed]));
       equal(JSON.stringify(after.changed) === JSON.stringify(before.changed), false);
     },

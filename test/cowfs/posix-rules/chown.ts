@@ -7,7 +7,7 @@ export const chownRules: readonly Rule[] = [
     (w) => {
       const file = w.file();
       w.does((fs) => fs.setAttributes(root, file, { uid: 5, gid: 6 }));
-      equal(`${w.fs.getAttributes(file).uid}:${w.fs.getAttributes(file).gid}`, "5:6");
+      equal(`${w.attributes(file).uid}:${w.attributes(file).gid}`, "5:6");
     },
   ],
   [
@@ -23,7 +23,7 @@ export const chownRules: readonly Rule[] = [
     (w) => {
       const file = w.file();
       w.does((fs) => fs.setAttributes(alice, file, { gid: 2000 }));
-      equal(w.fs.getAttributes(file).gid, 2000);
+      equal(w.attributes(file).gid, 2000);
       w.refuses("EPERM", (fs) => fs.setAttributes(alice, file, { gid: 3000 }));
     },
   ],
@@ -87,7 +87,7 @@ export const chownRules: readonly Rule[] = [
     (w) => {
       const link = w.symlink("target");
       w.does((fs) => fs.setAttributes(root, link, { uid: 5 }));
-      equal(w.fs.getAttributes(link).uid, 5);
+      equal(w.attributes(link).uid, 5);
     },
   ],
   [

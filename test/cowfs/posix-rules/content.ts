@@ -21,7 +21,7 @@ export const contentRules: readonly Rule[] = [
     (w) => {
       const file = w.file({ content: "a" });
       w.does((fs) => fs.write(alice, file, 9000, Buffer.from("b")));
-      equal(w.fs.getAttributes(file).size, 9001);
+      equal(w.attributes(file).size, 9001);
       equal(w.content(file, 0, 10_000), `a${"\0".repeat(8999)}b`);
     },
   ],
@@ -60,7 +60,7 @@ export const contentRules: readonly Rule[] = [
     (w) => {
       const file = w.file();
       w.does((fs) => fs.setAttributes(alice, file, { size: most }));
-      equal(w.fs.getAttributes(file).size, most);
+      equal(w.attributes(file).size, most);
       w.does((fs) => fs.write(alice, file, most - 1, Buffer.from("x")));
       equal(w.content(file, most - 2), "\0x");
       w.refuses("EFBIG", (fs) => fs.setAttributes(alice, file, { size: most + 1 }));
@@ -83,10 +83,10 @@ export const contentRules: readonly Rule[] = [
     "truncating to the same length is a change all the same",
     async (w) => {
       const file = w.file({ content: "abc" });
-      const before = w.fs.getAttributes(file);
+      const before = w.attributes(file);
       await w.later();
       w.does((fs) => fs.setAttributes(alice, file, { size: 3 }));
-      const after = w.fs.getAttributes(file);
+      const after = w.attributes(file);
       deepEqual([after.modified === before.modified, after.modified], [false, after.changed]);
     },
   ],

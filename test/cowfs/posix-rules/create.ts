@@ -21,7 +21,7 @@ const sharedRules = Object.entries(makers).flatMap(([maker, make]): Rule[] => [
       const directory = w.directory({ mode: 0o777 });
       const id = w.does((fs) => make(fs, carol, directory, "new"));
       equal(w.find(directory, "new"), id);
-      const { uid, gid, links } = w.fs.getAttributes(id);
+      const { uid, gid, links } = w.attributes(id);
       equal(`${uid}:${gid}:${links}`, `1002:1002:${maker === "createDirectory" ? 2 : 1}`);
     },
   ],
@@ -67,7 +67,7 @@ const sharedRules = Object.entries(makers).flatMap(([maker, make]): Rule[] => [
     (w) => {
       const directory = w.directory({ mode: 0o2777, gid: 3000 });
       const id = w.does((fs) => make(fs, carol, directory, "new"));
-      equal(w.fs.getAttributes(id).gid, 3000);
+      equal(w.attributes(id).gid, 3000);
       equal((w.mode(id) & 0o2000) !== 0, maker === "createDirectory");
     },
   ],
@@ -120,9 +120,9 @@ export const createRules: readonly Rule[] = [
       const directory = w.directory({ mode: 0o777 });
       const make = (caller: Caller, change: { uid?: number; gid?: number }) => (fs: FileSystem) =>
         fs.createFile(caller, directory, w.freshName(), { mode: 0o4755, ...change }, { kind: "guarded" });
-      const made = w.fs.getAttributes(w.does(make(root, { uid: 7, gid: 8 })));
+      const made = w.attributes(w.does(make(root, { uid: 7, gid: 8 })));
       equal(`${made.uid}:${made.gid}:${(made.mode & 0o7777).toString(8)}`, "7:8:4755");
-      equal(w.fs.getAttributes(w.does(make(bob, { gid: 2000 }))).gid, 2000);
+      equal(w.attributes(w.does(make(bob, { gid: 2000 }))).gid, 2000);
       w.refuses("EPERM", make(bob, { uid: alice.uid }));
       w.refuses("EPERM", make(bob, { gid: 3000 }));
     },
@@ -134,7 +134,7 @@ export const createRules: readonly Rule[] = [
       w.directory({ in: directory });
       w.directory({ in: directory });
       w.file({ in: directory });
-      equal(w.fs.getAttributes(directory).links, 4);
+      equal(w.attributes(directory).links, 4);
     },
   ],
   [
@@ -146,7 +146,7 @@ export const createRules: readonly Rule[] = [
         const id = w.does((fs) =>
           fs.createSpecial(root, directory, w.freshName(), type, 4095, 1048575, { mode: 0o600 }),
         );
-        const { mode, deviceMajor, deviceMinor } = w.fs.getAttributes(id);
+        const { mode, deviceMajor, deviceMinor } = w.attributes(id);
         equal(`${mode & FileType.mask}:${deviceMajor}:${deviceMinor}`, `${type}:4095:1048575`);
       }
     },
@@ -165,7 +165,7 @@ export const createRules: readonly Rule[] = [
       const target = "t".repeat(4095);
       const link = w.symlink(target);
       equal(w.fs.readLink(root, link), target);
-      equal(w.fs.getAttributes(link).size, 4095);
+      equal(w.attributes(link).size, 4095);
       equal(w.mode(link), 0o777);
       w.refuses("ENAMETOOLONG", (fs) => fs.createSymlink(root, w.top, "l", `${target}t`, {}));
       w.refuses("ENOENT", (fs) => fs.createSymlink(root, w.top, "l", "", {}));

@@ -92,10 +92,10 @@ export const extendedRules: readonly Rule[] = [
     "they move ctime",
     async (w) => {
       const file = w.file();
-      const before = JSON.stringify(w.fs.getAttributes(file).changed);
+      const before = JSON.stringify(w.attributes(file).changed);
       await w.later();
       w.does(set(w, alice, file, "user.a"));
-      equal(JSON.stringify(w.fs.getAttributes(file).changed) === before, false);
+      equal(JSON.stringify(w.attributes(file).changed) === before, false);
     },
   ],
 ];

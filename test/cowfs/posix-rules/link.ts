@@ -9,9 +9,9 @@ export const linkRules: readonly Rule[] = [
       const directory = w.directory();
       w.does((fs) => fs.link(alice, file, directory, longestName));
       equal(w.find(directory, longestName), file);
-      equal(w.fs.getAttributes(file).links, 2);
+      equal(w.attributes(file).links, 2);
       w.does((fs) => fs.removeFile(alice, directory, longestName));
-      equal(w.fs.getAttributes(file).links, 1);
+      equal(w.attributes(file).links, 1);
     },
   ],
   [
@@ -57,10 +57,10 @@ export const linkRules: readonly Rule[] = [
     "the inode's ctime moves, its mtime does not",
     async (w) => {
       const file = w.file();
-      const before = w.fs.getAttributes(file);
+      const before = w.attributes(file);
       await w.later();
       w.does((fs) => fs.link(root, file, w.top, "other"));
-      const after = w.fs.getAttributes(file);
+      const after = w.attributes(file);
       equal(JSON.stringify(after.modified), JSON.stringify(before.modified));
       equal(JSON.stringify(after.changed) === JSON.stringify(before.changed), false);
     },

@@ -10,7 +10,7 @@ export const renameRules: readonly Rule[] = [
       w.does((fs) => fs.rename(root, w.top, "f", directory, longestName));
       equal(w.find(directory, longestName), file);
       equal(w.content(file), "abc");
-      equal(w.fs.getAttributes(file).links, 1);
+      equal(w.attributes(file).links, 1);
       w.refuses("ENOENT", (fs) => fs.lookup(root, w.top, "f"));
     },
   ],
@@ -76,11 +76,11 @@ export const renameRules: readonly Rule[] = [
       const moved = w.directory({ in: from, name: "d" });
       w.does((fs) => fs.rename(root, from, "d", to, "d"));
       equal(w.find(moved, ".."), to);
-      equal(w.fs.getAttributes(from).links, 2);
-      equal(w.fs.getAttributes(to).links, 3);
+      equal(w.attributes(from).links, 2);
+      equal(w.attributes(to).links, 3);
       w.directory({ in: from, name: "e" });
       w.does((fs) => fs.rename(root, from, "e", to, "d"));
-      equal(w.fs.getAttributes(to).links, 3);
+      equal(w.attributes(to).links, 3);
     },
   ],
   [
@@ -171,7 +171,7 @@ export const renameRules: readonly Rule[] = [
     async (w) => {
       const [from, to] = [w.directory(), w.directory()];
       const file = w.file({ in: from, name: "f" });
-      const stamps = () => [from, to, file].map((id) => JSON.stringify(w.fs.getAttributes(id).changed));
+      const stamps = () => [from, to, file].map((id) => JSON.stringify(w.attributes(id).changed));
       const before = stamps();
       await w.later();
       w.does((fs) => fs.rename(root, from, "f", to, "f"));

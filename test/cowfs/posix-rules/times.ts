@@ -10,19 +10,19 @@ export const timeRules: readonly Rule[] = [
     (w) => {
       const file = w.file();
       w.does((fs) => fs.setAttributes(alice, file, { accessed: year1969, modified: year2500 }));
-      deepEqual(w.fs.getAttributes(file).accessed, year1969);
-      deepEqual(w.fs.getAttributes(file).modified, year2500);
+      deepEqual(w.attributes(file).accessed, year1969);
+      deepEqual(w.attributes(file).modified, year2500);
     },
   ],
   [
     "setting one leaves the other and moves ctime",
     async (w) => {
       const file = w.file({ modified: year1969 });
-      const before = w.fs.getAttributes(file);
+      const before = w.attributes(file);
       await w.later();
       w.does((fs) => fs.setAttributes(alice, file, { accessed: year2500 }));
-      deepEqual(w.fs.getAttributes(file).modified, year1969);
-      notDeepEqual(w.fs.getAttributes(file).changed, before.changed);
+      deepEqual(w.attributes(file).modified, year1969);
+      notDeepEqual(w.attributes(file).changed, before.changed);
     },
   ],
   [
@@ -38,7 +38,7 @@ export const timeRules: readonly Rule[] = [
     async (w) => {
       const file = w.file({ mode: 0o664, gid: 2000, modified: year1969, accessed: year1969 });
       w.does((fs) => fs.setAttributes(bob, file, { accessed: "now", modified: "now" }));
-      const after = w.fs.getAttributes(file);
+      const after = w.attributes(file);
       deepEqual([after.accessed, after.modified], [after.changed, after.changed]);
       w.refuses("EACCES", (fs) => fs.setAttributes(carol, file, { modified: "now" }));
     },
@@ -57,9 +57,9 @@ export const timeRules: readonly Rule[] = [
       const directory = w.directory();
       await w.later();
       const file = w.file({ in: directory });
-      const { accessed, modified, changed } = w.fs.getAttributes(file);
+      const { accessed, modified, changed } = w.attributes(file);
       deepEqual([accessed, modified], [changed, changed]);
-      const parent = w.fs.getAttributes(directory);
+      const parent = w.attributes(directory);
       equal(parent.changed.seconds >= changed.seconds, true);
       deepEqual(parent.modified, parent.changed);
     },
@@ -69,14 +69,14 @@ export const timeRules: readonly Rule[] = [
     async (w) => {
       const file = w.file({ content: "abc", accessed: year1969 });
       w.does((fs) => fs.setAttributes(root, file, { modified: year1969 }));
-      const before = w.fs.getAttributes(file);
+      const before = w.attributes(file);
       w.content(file);
-      deepEqual(w.fs.getAttributes(file), before);
+      deepEqual(w.attributes(file), before);
       await w.later();
       w.does((fs) => fs.write(alice, file, 0, Buffer.alloc(0)));
-      deepEqual(w.fs.getAttributes(file), before);
+      deepEqual(w.attributes(file), before);
       w.does((fs) => fs.write(alice, file, 0, Buffer.from("x")));
-      const after = w.fs.getAttributes(file);
+      const after = w.attributes(file);
       notDeepEqual(after.modified, before.modified);
       notDeepEqual(after.changed, before.changed);
       deepEqual(after.accessed, before.accessed);
@@ -86,10 +86,10 @@ export const timeRules: readonly Rule[] = [
     "a change of nothing changes nothing",
     async (w) => {
       const file = w.file();
-      const before = w.fs.getAttributes(file);
+      const before = w.attributes(file);
       await w.later();
       w.does((fs) => fs.setAttributes(alice, file, {}));
-      deepEqual(w.fs.getAttributes(file), before);
+      deepEqual(w.attributes(file), before);
     },
   ],
 ];

@@ -18,7 +18,7 @@ export const unlinkRules: readonly Rule[] = [
       w.fs.retain(file);
       w.fs.retain(file);
       w.does((fs) => fs.removeFile(root, w.top, "f"));
-      equal(w.fs.getAttributes(file).links, 0);
+      equal(w.attributes(file).links, 0);
       w.does((fs) => fs.write(alice, file, 3, Buffer.from("d")));
       w.fs.release(file);
       equal(w.content(file), "abcd");
@@ -81,9 +81,9 @@ export const unlinkRules: readonly Rule[] = [
       const directory = w.directory({ name: "d" });
       const below = w.directory({ in: directory, name: "below" });
       w.refuses("ENOTEMPTY", (fs) => fs.removeDirectory(root, w.top, "d"));
-      const before = w.fs.getAttributes(directory).links;
+      const before = w.attributes(directory).links;
       w.does((fs) => fs.removeDirectory(root, directory, "below"));
-      equal(w.fs.getAttributes(directory).links, before - 1);
+      equal(w.attributes(directory).links, before - 1);
       w.refuses("ESTALE", (fs) => fs.list(root, below, 0, 1));
       w.does((fs) => fs.removeDirectory(root, w.top, "d"));
     },
@@ -94,7 +94,7 @@ export const unlinkRules: readonly Rule[] = [
       const directory = w.directory({ name: "d" });
       w.fs.retain(directory);
       w.does((fs) => fs.removeDirectory(root, w.top, "d"));
-      equal(w.fs.getAttributes(directory).links, 0);
+      equal(w.attributes(directory).links, 0);
       deepEqual(w.names(directory), []);
       w.refuses("ENOENT", (fs) => fs.lookup(root, directory, "x"));
       w.fs.release(directory);
@@ -116,10 +116,10 @@ export const unlinkRules: readonly Rule[] = [
       const directory = w.directory();
       const file = w.file({ in: directory, name: "f" });
       w.does((fs) => fs.link(root, file, directory, "g"));
-      const before = [w.fs.getAttributes(directory).modified, w.fs.getAttributes(file).changed];
+      const before = [w.attributes(directory).modified, w.attributes(file).changed];
       await w.later();
       w.does((fs) => fs.removeFile(root, directory, "f"));
-      const after = [w.fs.getAttributes(directory).modified, w.fs.getAttributes(file).changed];
+      const after = [w.attributes(directory).modified, w.attributes(file).changed];
       for (const index of [0, 1]) equal(JSON.stringify(before[index]) === JSON.stringify(after[index]), false);
     },
   ],

@@ -101,9 +101,14 @@ export class World {
     return this.fs.lookup(root, directory, name);
   }
 
+  /** As they are now: a file system may give out a view that changes with the inode. */
+  attributes(id: FileId): Attributes {
+    return structuredClone(this.fs.getAttributes(id));
+  }
+
   /** Permission bits, 07777. */
   mode(id: FileId): number {
-    return this.fs.getAttributes(id).mode & 0o7777;
+    return this.attributes(id).mode & 0o7777;
   }
 
   content(id: FileId, offset = 0, length = 100): string {
@@ -120,7 +125,7 @@ export class World {
 
   /** Lets time pass for any clock, so that what is stamped now differs from what was stamped before. */
   async later(): Promise<void> {
-    const stamp = () => JSON.stringify(this.fs.getAttributes(this.file()).changed);
+    const stamp = () => JSON.stringify(this.attributes(this.file()).changed);
     const before = stamp();
     for (let tries = 0; tries < 1000; tries++) {
       if (stamp() !== before) return;
@@ -130,10 +135,10 @@ export class World {
   }
 
   dump(directory: FileId = this.top, path = "", into: Dump = {}): Dump {
-    into[`${path}/`] = this.fs.getAttributes(directory);
+    into[`${path}/`] = this.attributes(directory);
     for (const entry of this.fs.list(root, directory, 0, 10_000)) {
       const at = `${path}/${entry.name}`;
-      const attributes = this.fs.getAttributes(entry.id);
+      const attributes = this.attributes(entry.id);
       const type = attributes.mode & FileType.mask;
       const extended = this.fs.listExtendedAttributes(root, entry.id);
       into[at] = [entry, attributes, extended];
