@@ -2,6 +2,7 @@ import { deepEqual, fail } from "node:assert/strict";
 import { type Errno, FileSystemError } from "../../../cowfs/errors.ts";
 import {
   type AttributeChange,
+  type Attributes,
   type Caller,
   type FileId,
   type FileSystem,
