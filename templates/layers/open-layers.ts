@@ -1,0 +1,132 @@
+/**
+ * From a layer's URL to its open tree: the one place that knows the schemes of `.mount` files and deployments.
+ *
+ * What a URL resolved to is remembered beside the cache by the tree's id, so that a layer that was here once opens
+ * again with the store away. Which tree a journal was made over is the journal's to remember: it passes it as `pinned`.
+ */
+import fs from "node:fs/promises";
+import path from "node:path";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { ResolveLayer } from "../../cowfs/union/stack.ts";
+import type { Trust } from "../../xenostore/keys/key-ring.ts";
+import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
+import { listRefs, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
+import { TreeCache } from "../../xenostore/pull/tree-cache.ts";
+import { formatOverlayUrl, overlayScheme, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
+import { currentVersion, type Ref, type StoredTree } from "../../xenostore/refs/ref.ts";
+import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
+import { resolveTemplate } from "../names/name-table.ts";
+import { findNearNames } from "../names/near-names.ts";
+import { formatTemplateName } from "../names/template-name.ts";
+
+export interface LayersOptions {
+  readonly store: ObjectStore;
+  readonly trust: Trust;
+  /** For this process alone: trees that were pulled, and what names meant. */
+  readonly cacheDirectory: string;
+}
+
+export interface Layers {
+  /** For `openUnion`. Throws `scheme-unknown`, `template-unknown`, `overlay-unknown`, or what the store throws. */
+  readonly resolve: ResolveLayer;
+  /** The signed ref that a URL means now, without opening anything. */
+  resolveUrl(url: string, signal?: AbortSignal): Promise<Ref>;
+  /** A tree of a URL, open until `close`; with `fill` for pre-caching. */
+  open(url: string, pinned: string | undefined, signal?: AbortSignal): Promise<OpenedTree>;
+  /** A URL that means this tree for ever, for a layer that `url` meant. */
+  pin(url: string, tree: string, signal?: AbortSignal): Promise<string>;
+  /** The pack map of a tree that was opened here. */
+  layoutOf(tree: string): string;
+  close(): Promise<void>;
+}
+
+export function openLayers({ store, trust, cacheDirectory }: LayersOptions): Layers {
+  const cache = new TreeCache(store, path.join(cacheDirectory, "trees"));
+  const remembered = path.join(cacheDirectory, "layouts");
+  const seenDirectory = path.join(cacheDirectory, "seen");
+  const layouts = new Map<string, string>();
+  const opened: OpenedTree[] = [];
+
+  async function resolveUrl(url: string, signal?: AbortSignal): Promise<Ref> {
+    const options = { seenDirectory, signal };
+    if (url.startsWith("template://")) return await resolveTemplate({ store, trust, options }, url);
+    if (url.startsWith(overlayScheme)) return await resolveOverlay(store, trust, url, options);
+    throw new XenoError("scheme-unknown", `'${url}' has a scheme that this XenoServer does not serve`, {
+      hint: "It serves template:// and xenostore://",
+    });
+  }
+
+  async function findPinned(url: string, pinned: string, signal?: AbortSignal): Promise<StoredTree> {
+    const known = await fs.readFile(path.join(remembered, pinned), "latin1").catch(() => undefined);
+    if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return { tree: pinned, layout: known };
+    return await findRef(url, pinned, signal);
+  }
+
+  async function findRef(url: string, pinned: string, signal?: AbortSignal): Promise<Ref> {
+    const ref = await resolveUrl(url, signal);
+    if (ref.tree === pinned) return ref;
+    if (url.startsWith("template://")) return await resolveUrl(formatTemplateName({ kind: "id", id: pinned }), signal);
+    const { owner, name } = parseOverlayUrl(url);
+    for (const { name: other, version } of await listRefs(store, owner)) {
+      if (other !== name || version === currentVersion) continue;
+      const older = await resolveRef(store, trust, owner, name, version, { signal });
+      if (older.tree === pinned) return older;
+    }
+    throw new XenoError("layer-gone", `'${url}' was tree ${pinned}, which ${store.name} no longer names`, {
+      hint: "Publish that version again, or start from a new journal.",
+    });
+  }
+
+  async function open(url: string, pinned: string | undefined, signal?: AbortSignal): Promise<OpenedTree> {
+    const stored = pinned === undefined ? await resolveUrl(url, signal) : await findPinned(url, pinned, signal);
+    const tree = await cache.open({ tree: stored.tree, layout: stored.layout });
+    await remember(remembered, stored);
+    layouts.set(stored.tree, stored.layout);
+    opened.push(tree);
+    return tree;
+  }
+
+  return {
+    resolve: async (url, pinned, signal) => (await open(url, pinned, signal)).tree,
+    resolveUrl,
+    open,
+    async pin(url, tree, signal) {
+      if (url.startsWith("template://")) return formatTemplateName({ kind: "id", id: tree });
+      return formatOverlayUrl(await findRef(url, tree, signal));
+    },
+    layoutOf(tree) {
+      const layout = layouts.get(tree);
+      if (layout === undefined) throw new Error(`tree ${tree} was not opened here`);
+      return layout;
+    },
+    async close() {
+      for (const tree of opened.splice(0)) await tree.close();
+    },
+  };
+}
+
+async function resolveOverlay(
+  store: ObjectStore,
+  trust: Trust,
+  url: string,
+  options: { seenDirectory: string; signal?: AbortSignal },
+): Promise<Ref> {
+  const { owner, name, version } = parseOverlayUrl(url);
+  try {
+    return await resolveRef(store, trust, owner, name, version, options);
+  } catch (cause) {
+    if (!(cause instanceof XenoError && cause.code === "ref-missing")) throw cause;
+    const known = (await listRefs(store, owner)).slice(0, 10_000).map((named) => formatOverlayUrl({ owner, ...named }));
+    const near = findNearNames(url, known);
+    const hint = near.length > 0 ? `did you mean ${near.join(" or ")}?` : `\`xeno publish\` makes one`;
+    throw new XenoError("overlay-unknown", `there is no ${url} in ${store.name}`, { hint, cause });
+  }
+}
+
+/** The tree's id is the file's name, so writing it again writes the same unless the packs were laid out anew. */
+async function remember(directory: string, { tree, layout }: StoredTree): Promise<void> {
+  await fs.mkdir(directory, { recursive: true, mode: 0o700 });
+  const temporary = path.join(directory, `.${tree}.${process.pid}`);
+  await fs.writeFile(temporary, layout, { mode: 0o600 });
+  await fs.rename(temporary, path.join(directory, tree));
+}

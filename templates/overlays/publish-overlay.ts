@@ -1,0 +1,126 @@
+/** Publishing an overlay: a journal is sealed over the layers it was made on, a directory is taken as it is. */
+import fs from "node:fs/promises";
+import path from "node:path";
+import { XenoError } from "../../cowfs/errors.ts";
+import { encodeTree } from "../../cowfs/trees/encode.ts";
+import { createFileNode, type TreeNode } from "../../cowfs/trees/node.ts";
+import { baseSlot } from "../../cowfs/union/file-ids.ts";
+import { mountFileName } from "../../cowfs/union/mount-file.ts";
+import { openUnion } from "../../cowfs/union/union.ts";
+import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
+import { beginPublication, type PublicationProgress, type Published } from "../../xenostore/publish/publication.ts";
+import { type ContentSink, sealUnion } from "../../xenostore/publish/seal-union.ts";
+import { formatOverlayUrl, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
+import { currentVersion, type StoredTree } from "../../xenostore/refs/ref.ts";
+import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
+import { importDirectory } from "../import/import-directory.ts";
+import type { Layers } from "../layers/open-layers.ts";
+
+export interface OverlayPublication {
+  readonly layers: Layers;
+  readonly store: ObjectStore;
+  readonly key: SigningKey;
+  /** A journal's directory, or any other directory. */
+  readonly source: string;
+  /** `xenostore://demo/apache`; without a version it gets one from its content. */
+  readonly url: string;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: PublicationProgress) => void;
+}
+
+export interface PublishedOverlay extends Published {
+  readonly url: string;
+  /** Inodes in the overlay, and the bytes of its files. */
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** Throws what sealing and publishing throw, and `version-exists` where another tree has that version. */
+export async function publishOverlay(wanted: OverlayPublication): Promise<PublishedOverlay> {
+  const name = parseOverlayUrl(wanted.url);
+  const isJournal = await fs.access(path.join(wanted.source, "identity.json")).then(
+    () => true,
+    () => false,
+  );
+  if (!isJournal) await requireDirectory(wanted.source);
+  return isJournal ? await publishJournal(wanted, name) : await publishDirectory(wanted, name);
+}
+
+type Name = ReturnType<typeof parseOverlayUrl>;
+
+async function publishJournal(wanted: OverlayPublication, name: Name): Promise<PublishedOverlay> {
+  const { layers, signal } = wanted;
+  const union = await openUnion({ journal: wanted.source, resolve: layers.resolve, signal });
+  try {
+    const slots = [...union.core.journal.state.slots.values()];
+    // Opening them again, as recorded, says where their chunks lie.
+    for (const { url, identity } of slots) await layers.open(url, identity, signal);
+    const base = slots.map(({ identity }) => ({ tree: identity, layout: layers.layoutOf(identity) }));
+    const publication = await begin(wanted, base);
+    const root = await sealUnion(union.core, union.rootId, publication, signal);
+    const below = slots.find(({ number }) => number === baseSlot);
+    if (below !== undefined)
+      await mountBelow(root, await layers.pin(below.url, below.identity, signal), publication, wanted.source);
+    return await commit(wanted, name, publication, root, base);
+  } finally {
+    await union.close();
+  }
+}
+
+/** What lay below the journal comes to lie below the overlay, by a `.mount` in its root. */
+async function mountBelow(root: TreeNode, url: string, sink: ContentSink, source: string): Promise<void> {
+  if (root.children!.has(mountFileName))
+    throw new XenoError(
+      "overlay-unsealable",
+      `the journal ${source} over ${url} changes ${mountFileName} in its root`,
+      {
+        hint: `Put ${mountFileName} back as it was, or build the overlay anew from the layers you want.`,
+      },
+    );
+  const text = Buffer.from(`.\nro ${url}\n`);
+  const pieces = await sink.addContent(text);
+  root.children!.set(
+    mountFileName,
+    createFileNode({ permissions: 0o644, modified: root.modified }, pieces, text.length),
+  );
+}
+
+async function publishDirectory(wanted: OverlayPublication, name: Name): Promise<PublishedOverlay> {
+  const publication = await begin(wanted, []);
+  const root = await importDirectory(wanted.source, publication, { signal: wanted.signal });
+  return await commit(wanted, name, publication, root, []);
+}
+
+function begin({ store, signal, onProgress }: OverlayPublication, base: readonly StoredTree[]) {
+  return beginPublication(store, { ancestors: base.map(({ layout }) => layout), signal, progress: onProgress });
+}
+
+async function commit(
+  { key }: OverlayPublication,
+  { owner, name, version: wantedVersion }: Name,
+  publication: Awaited<ReturnType<typeof begin>>,
+  root: TreeNode,
+  base: readonly StoredTree[],
+): Promise<PublishedOverlay> {
+  const version = wantedVersion === currentVersion ? encodeTree(root, base[0]?.tree).id.slice(0, 12) : wantedVersion;
+  const published = await publication.commit(root, { owner, name, version, key, base });
+  return { ...published, ...measure(root), url: formatOverlayUrl({ owner, name, version }) };
+}
+
+function measure(root: TreeNode): { files: number; bytes: number } {
+  const seen = new Set<TreeNode>([root]);
+  let bytes = 0;
+  for (const node of seen) {
+    bytes += node.size;
+    for (const child of node.children?.values() ?? []) if (child !== "whiteout") seen.add(child);
+  }
+  return { files: seen.size, bytes };
+}
+
+async function requireDirectory(directory: string): Promise<void> {
+  const found = await fs.stat(directory).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new XenoError("source-missing", `${directory} is neither a journal nor a directory`, {
+      hint: "xeno overlay build makes a journal; any directory can be published as it is.",
+    });
+}

@@ -1,0 +1,175 @@
+/**
+ * Sealing: what a journal changed, as the nodes of a tree that lies over the same layers (DESIGN 3).
+ *
+ * - (P1) Only what differs from the layers is in the tree: changed inodes under every name that shows them, new names,
+ *   whiteouts, and the directories on the way to them.
+ * - (P2) A directory that was moved is sealed whole and opaque, so the overlay depends on no path of its base. Its
+ *   files name chunks that the base holds, so nothing of it is sent.
+ * - (P3) Nothing is read of a file whose bytes all lie in the layer below.
+ */
+import { runWithFaults } from "../../cowfs/fault.ts";
+import { type FileId, FileType, type Name } from "../../cowfs/file-system.ts";
+import { hidden } from "../../cowfs/journals/entries.ts";
+import { lowerAddress } from "../../cowfs/journals/extents.ts";
+import type { JournalInode } from "../../cowfs/journals/state.ts";
+import type { TreeNode } from "../../cowfs/trees/node.ts";
+import type { Piece } from "../../cowfs/trees/tree.ts";
+import type { UnionCore } from "../../cowfs/union/core.ts";
+import { readExtendedAttributes, readExtents, readLink } from "../../cowfs/union/reading.ts";
+
+/** Where file bytes go: `Publication` is one. */
+export interface ContentSink {
+  addContent(source: Buffer | AsyncIterable<Buffer>): Promise<Piece[]>;
+}
+
+const readBytes = 1024 * 1024;
+
+/** The changes of a union's journal as a root node. Faults are brought; rejects with what cannot be brought. */
+export async function sealUnion(
+  core: UnionCore,
+  rootId: FileId,
+  sink: ContentSink,
+  signal: AbortSignal,
+): Promise<TreeNode> {
+  const plan = await runWithFaults(() => planSeal(core, rootId), signal);
+  const nodes = new Map<FileId, TreeNode>();
+  for (const id of plan.files) nodes.set(id, await sealInode(core, id, sink, signal));
+  return plan.build(nodes);
+}
+
+interface Plan {
+  /** Every inode but directories that the tree holds. */
+  readonly files: ReadonlySet<FileId>;
+  build(nodes: ReadonlyMap<FileId, TreeNode>): TreeNode;
+}
+
+/** One directory of the tree to be. */
+interface PlannedDirectory {
+  readonly id: FileId;
+  readonly opaque: boolean;
+  readonly children: Map<Name, PlannedDirectory | FileId | "whiteout">;
+}
+
+function planSeal(core: UnionCore, rootId: FileId): Plan {
+  const files = new Set<FileId>();
+  // A file of a moved directory may have another name that was not moved: both must show one inode, so the walk is
+  // made again with what the first one found.
+  let root: PlannedDirectory;
+  let known: number;
+  do {
+    known = files.size;
+    root = planDirectory(core, rootId, false, files) ?? { id: rootId, opaque: false, children: new Map() };
+  } while (files.size > known);
+  return { files, build: (nodes) => buildDirectory(core, root, nodes) };
+}
+
+/** What of a directory belongs into the tree; undefined when it is as it is below. `whole`: all that it shows. */
+function planDirectory(core: UnionCore, id: FileId, whole: boolean, files: Set<FileId>): PlannedDirectory | undefined {
+  const directory = core.directory(id);
+  const own = core.journal.state.inodes.get(id);
+  const children: PlannedDirectory["children"] = new Map();
+  const add = (name: Name, child: FileId, below: FileId | undefined) => {
+    const inPlace = !whole && below === child;
+    if (isDirectoryId(core, child)) {
+      const planned = planDirectory(core, child, !inPlace, files);
+      if (planned !== undefined) children.set(name, { ...planned, opaque: !inPlace && below !== undefined && !whole });
+    } else if (!inPlace || core.journal.state.inodes.has(child) || files.has(child)) {
+      files.add(child);
+      children.set(name, child);
+    }
+  };
+  for (const entry of own?.entries.after(0) ?? []) {
+    const below = core.stack.find(directory, entry.name);
+    if (entry.id !== hidden) add(entry.name, entry.id, below);
+    else if (below !== undefined && !whole) children.set(entry.name, "whiteout");
+  }
+  for (const { name, id: child } of core.stack.list(directory))
+    if (own?.entries.get(name) === undefined) add(name, child, child);
+  const changed = whole || own !== undefined || children.size > 0;
+  return changed ? { id, opaque: false, children } : undefined;
+}
+
+function isDirectoryId(core: UnionCore, id: FileId): boolean {
+  const inode = core.journal.state.inodes.get(id);
+  if (inode !== undefined) return (inode.mode & FileType.mask) === FileType.directory;
+  const { tree, inode: number } = core.stack.locate(id);
+  return (tree.mode(number) & FileType.mask) === FileType.directory;
+}
+
+function buildDirectory(core: UnionCore, planned: PlannedDirectory, nodes: ReadonlyMap<FileId, TreeNode>): TreeNode {
+  const children = new Map<Name, TreeNode | "whiteout">();
+  for (const [name, child] of planned.children) {
+    if (child === "whiteout") children.set(name, child);
+    else children.set(name, typeof child === "number" ? nodes.get(child)! : buildDirectory(core, child, nodes));
+  }
+  return { ...describe(core, planned.id), size: 0, opaque: planned.opaque, children };
+}
+
+async function sealInode(core: UnionCore, id: FileId, sink: ContentSink, signal: AbortSignal): Promise<TreeNode> {
+  const node = describe(core, id);
+  const type = node.mode & FileType.mask;
+  if (type === FileType.symlink) return { ...node, size: 0, target: readLink(core, id) };
+  if (type !== FileType.regular) return { ...node, size: 0 };
+  const inode = core.journal.state.inodes.get(id);
+  const pieces = inode === undefined || isUntouched(core, inode) ? lowerPieces(core, id) : undefined;
+  return { ...node, pieces: pieces ?? (await sealContent(core, inode!, sink, signal)) };
+}
+
+function describe(core: UnionCore, id: FileId): TreeNode {
+  const { mode, uid, gid, size, modified, deviceMajor, deviceMinor } = core.attributes(id);
+  const attributes = new Map(readExtendedAttributes(core, id));
+  return { mode, uid, gid, size, modified, deviceMajor, deviceMinor, attributes };
+}
+
+/** True where the journal's inode shows exactly the bytes of the layer below: after chmod, chown, link or rename. */
+function isUntouched(core: UnionCore, inode: JournalInode): boolean {
+  const [extent] = inode.extents;
+  if (inode.extents.length !== 1 || extent.address !== lowerAddress) return false;
+  const { tree, inode: number } = core.stack.locate(inode.id);
+  return extent.offset === 0 && extent.length === inode.size && tree.size(number) === inode.size;
+}
+
+function lowerPieces(core: UnionCore, id: FileId): Piece[] {
+  const { tree, inode } = core.stack.locate(id);
+  return tree.pieces(inode);
+}
+
+/** Chunks each run of data between holes. */
+async function sealContent(
+  core: UnionCore,
+  inode: JournalInode,
+  sink: ContentSink,
+  signal: AbortSignal,
+): Promise<Piece[]> {
+  const pieces: Piece[] = [];
+  for (const [start, end] of findRuns(inode)) {
+    const added = await sink.addContent(readRun(core, inode, start, end, signal));
+    for (const piece of added) pieces.push({ ...piece, offset: start + piece.offset });
+  }
+  return pieces;
+}
+
+function findRuns(inode: JournalInode): [start: number, end: number][] {
+  const runs: [number, number][] = [];
+  for (const { offset, length } of inode.extents) {
+    const last = runs.at(-1);
+    if (last !== undefined && last[1] === offset) last[1] += length;
+    else runs.push([offset, offset + length]);
+  }
+  return runs;
+}
+
+async function* readRun(
+  core: UnionCore,
+  inode: JournalInode,
+  start: number,
+  end: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for (let at = start; at < end; at += readBytes) {
+    const length = Math.min(readBytes, end - at);
+    const bytes = Buffer.allocUnsafe(length);
+    await runWithFaults(() => readExtents(core, inode, at, length, bytes, 0), signal);
+    yield bytes;
+  }
+}
