@@ -1,0 +1,25 @@
+import type { FastifyInstance } from "fastify";
+import { type Static, Type } from "typebox";
+import type { ExportTable } from "./export-table.ts";
+import { ExportSpecification, exportIdPattern, type FileServerStatus } from "./protocol.ts";
+
+const Parameters = Type.Object({ id: Type.String({ pattern: exportIdPattern }) });
+type Parameters = Static<typeof Parameters>;
+
+export function addControlRoutes(server: FastifyInstance, table: ExportTable, status: () => FileServerStatus): void {
+  const schema = { params: Parameters };
+  server.get("/status", async () => status());
+  server.get<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => table.status(params.id));
+  server.put<{ Params: Parameters; Body: ExportSpecification }>(
+    "/exports/:id",
+    { schema: { ...schema, body: ExportSpecification } },
+    async ({ params, body }) => table.put(params.id, body),
+  );
+  server.delete<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => {
+    await table.delete(params.id);
+    return {};
+  });
+  server.post<{ Params: Parameters }>("/exports/:id/epoch", { schema }, async ({ params }) =>
+    table.startEpoch(params.id),
+  );
+}

@@ -1,0 +1,131 @@
+/**
+ * The exports of a worker, and the files from which the next worker makes them again.
+ *
+ * (F1) An export's file is on stable storage before the export is acknowledged, and gone before its removal is.
+ */
+import { rm } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { ResolveLayer } from "../../cowfs/union/stack.ts";
+import { SerialQueues } from "../serial-queues.ts";
+import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
+import type { fileServerFiles } from "./files.ts";
+import type { KeeperChannel } from "./keeper-channel.ts";
+import type { ExportSpecification, ExportStatus } from "./protocol.ts";
+import { type ExportContext, type SavedEvents, type SavedExport, ServedExport } from "./served-export.ts";
+
+const maxExports = 1024;
+
+export interface ExportTableOptions {
+  readonly files: ReturnType<typeof fileServerFiles>;
+  readonly resolve: ResolveLayer;
+  readonly keeper: KeeperChannel;
+  log(text: string): void;
+}
+
+export class ExportTable {
+  readonly #options: ExportTableOptions;
+  readonly #exports = new Map<string, ServedExport>();
+  readonly #queues = new SerialQueues();
+
+  constructor(options: ExportTableOptions) {
+    this.#options = options;
+  }
+
+  /** Takes up the exports of the worker before. They open by themselves. */
+  async load(): Promise<void> {
+    const { files, keeper, log } = this.#options;
+    for (const id of await listStateFiles(files.exports)) {
+      const saved = await readStateFile<SavedExport>(files.exportFile(id), 1).catch((error) => log(String(error)));
+      if (saved === undefined) continue;
+      const events = await readStateFile<SavedEvents>(files.eventsFile(id), 1).catch(() => undefined);
+      const served = new ServedExport(id, saved, events?.events ?? {}, this.#contextOf(id));
+      this.#exports.set(id, served);
+      served.keepOpen();
+    }
+    await keeper.keep([...this.#exports.keys()]);
+  }
+
+  /** Throws `export-conflict` where another export has the id; the same one again changes nothing. */
+  put(id: string, specification: ExportSpecification): Promise<ExportStatus> {
+    return this.#queues.run(id, async () => {
+      const known = this.#exports.get(id);
+      if (known !== undefined) {
+        if (isDeepStrictEqual(known.specification, specification)) return known.status;
+        throw new XenoError("export-conflict", `export ${id} serves something else already`, {
+          hint: "remove it first",
+        });
+      }
+      if (this.#exports.size >= maxExports)
+        throw new XenoError("exports-full", `this file server has its ${maxExports} exports`);
+      const saved: SavedExport = { format: 1, specification, bootEpoch: 0 };
+      const served = new ServedExport(id, saved, {}, this.#contextOf(id));
+      await served.open();
+      try {
+        await writeStateFile(this.#options.files.exportFile(id), saved);
+      } catch (error) {
+        await this.#close(served);
+        throw error;
+      }
+      this.#exports.set(id, served);
+      return served.status;
+    });
+  }
+
+  /** Missing is fine. */
+  delete(id: string): Promise<void> {
+    return this.#queues.run(id, async () => {
+      const served = this.#exports.get(id);
+      if (served === undefined) return;
+      await removeStateFile(this.#options.files.exportFile(id));
+      this.#exports.delete(id);
+      await this.#close(served);
+    });
+  }
+
+  /** Notes that the guest was reset. */
+  startEpoch(id: string): Promise<ExportStatus> {
+    return this.#queues.run(id, async () => {
+      const served = this.#find(id);
+      const { specification, bootEpoch } = served;
+      await writeStateFile(this.#options.files.exportFile(id), { format: 1, specification, bootEpoch: bootEpoch + 1 });
+      served.startEpoch(bootEpoch + 1);
+      return served.status;
+    });
+  }
+
+  status(id: string): ExportStatus {
+    return this.#find(id).status;
+  }
+
+  list(): ExportStatus[] {
+    return [...this.#exports.values()].map((served) => served.status);
+  }
+
+  /** Closes everything cleanly; the files stay. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#exports.values()].map((served) => served.close()));
+  }
+
+  async #close(served: ServedExport): Promise<void> {
+    await served.close();
+    await this.#options.keeper.release(served.id);
+    await rm(this.#options.files.eventsFile(served.id), { force: true });
+  }
+
+  #find(id: string): ServedExport {
+    const served = this.#exports.get(id);
+    if (served !== undefined) return served;
+    throw new XenoError("export-unknown", `this file server has no export ${id}`);
+  }
+
+  #contextOf(id: string): ExportContext {
+    const { resolve, keeper, files, log } = this.#options;
+    return {
+      resolve,
+      listen: (of, address) => keeper.listen(of, address),
+      eventsFile: files.eventsFile(id),
+      log,
+    };
+  }
+}

@@ -1,0 +1,16 @@
+import { join } from "node:path";
+
+/** What a file server keeps under its XenoServer's state directory. */
+export function fileServerFiles(stateDirectory: string) {
+  return {
+    configuration: join(stateDirectory, "file-server.json"),
+    socket: join(stateDirectory, "file-server.sock"),
+    /** Held by the keeper, and holds its process id. */
+    lock: join(stateDirectory, "file-server.lock"),
+    log: join(stateDirectory, "file-server.log"),
+    cache: join(stateDirectory, "file-server-cache"),
+    exports: join(stateDirectory, "exports"),
+    exportFile: (id: string) => join(stateDirectory, "exports", `${id}.json`),
+    eventsFile: (id: string) => join(stateDirectory, "exports", `${id}.events`),
+  };
+}

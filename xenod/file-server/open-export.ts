@@ -1,0 +1,81 @@
+/** Opens what an export serves: the union of a journal over its layers, and NFS over that. */
+import { XenoError } from "../../cowfs/errors.ts";
+import { exportFileSystem, type NfsExport } from "../../cowfs/nfs/export.ts";
+import type { ResolveLayer } from "../../cowfs/union/stack.ts";
+import { openUnion, type UnionFileSystem } from "../../cowfs/union/union.ts";
+import { locateFile } from "./locate-file.ts";
+
+export interface ExportOpening {
+  readonly url: string;
+  readonly journal: string;
+  readonly resolve: ResolveLayer;
+  readonly bootEpoch: number;
+  readonly requirePrivilegedPort?: boolean;
+  /** Default /sbin/init. */
+  readonly initPath?: string;
+  readonly signal: AbortSignal;
+  onLayers?(): void;
+  onMount?(): void;
+  onInit?(): void;
+  /** The file system failed closed: close this, and open it anew. */
+  onFailed?(error: unknown): void;
+  /** Something to know about that serving goes on in spite of. */
+  onTrouble?(what: string, error: unknown): void;
+}
+
+export interface OpenedExport {
+  readonly union: UnionFileSystem;
+  readonly exported: NfsExport;
+  readonly hasInit: boolean;
+  /** Cuts the connections and closes the journal. */
+  close(): Promise<void>;
+}
+
+/** Rejects with what the journal or a layer of the root rejects with, and then nothing stays open. */
+export async function openExport(opening: ExportOpening): Promise<OpenedExport> {
+  const { url, journal, resolve, signal, onTrouble = () => {} } = opening;
+  let mountError: XenoError | undefined;
+  let isOpening = true;
+  const union = await openUnion({
+    journal,
+    base: url,
+    resolve,
+    signal,
+    onMountError: (error) => {
+      if (isOpening) mountError ??= error;
+      onTrouble("mount", error);
+    },
+  });
+  try {
+    // Looking for init opens what the root's `.mount` names: a deployment that cannot have it is refused here.
+    const init = await locateFile(union, opening.initPath ?? "/sbin/init", signal).catch((error) => {
+      throw mountError ?? error;
+    });
+    if (mountError !== undefined) throw mountError;
+    opening.onLayers?.();
+    isOpening = false;
+    const exported = exportFileSystem({
+      fileSystem: union,
+      bootEpoch: opening.bootEpoch,
+      requirePrivilegedPort: opening.requirePrivilegedPort,
+      watchFirstRead: init === undefined ? [] : [init],
+      onFirstRead: () => opening.onInit?.(),
+      onMount: () => opening.onMount?.(),
+      onFailed: (error) => opening.onFailed?.(error),
+      onFetchFailed: (procedure, error) => onTrouble(`data for ${procedure}`, error),
+      onInternalError: (what, error) => onTrouble(`defect in ${what}`, error),
+    });
+    return {
+      union,
+      exported,
+      hasInit: init !== undefined,
+      async close() {
+        exported.close();
+        await union.close();
+      },
+    };
+  } catch (error) {
+    await union.close().catch(() => {});
+    throw error instanceof XenoError ? error : new XenoError("export-failed", `cannot open ${url}: ${error}`);
+  }
+}

@@ -1,0 +1,80 @@
+/** What is said over the file server's control socket: HTTP, JSON, version 1. */
+import { type Static, Type } from "typebox";
+import type { NfsCounters } from "../../cowfs/nfs/counters.ts";
+import type { Traffic } from "../../xenostore/stores/meter.ts";
+import type { ErrorBody } from "../http/json-server.ts";
+
+/** Where an export is reached; in the host's own network where no namespace is named. */
+export const ListenAddress = Type.Object(
+  {
+    namespace: Type.Optional(Type.String({ pattern: "^[a-z0-9.-]{1,130}$" })),
+    host: Type.String({ maxLength: 64 }),
+    /** 0 takes any, in the host's own network. */
+    port: Type.Integer({ minimum: 0, maximum: 65535 }),
+  },
+  { additionalProperties: false },
+);
+export type ListenAddress = Static<typeof ListenAddress>;
+
+export const ExportSpecification = Type.Object(
+  {
+    /** The layer under the journal. */
+    url: Type.String({ maxLength: 1024 }),
+    /** The journal's directory: absolute. */
+    journal: Type.String({ pattern: "^/", maxLength: 1024 }),
+    listen: ListenAddress,
+    requirePrivilegedPort: Type.Optional(Type.Boolean()),
+    /** The program whose first read is the event `init`. Default /sbin/init. */
+    initPath: Type.Optional(Type.String({ pattern: "^/", maxLength: 1024 })),
+  },
+  { additionalProperties: false },
+);
+export type ExportSpecification = Static<typeof ExportSpecification>;
+
+export const exportIdPattern = "^[a-z0-9-]{1,40}$";
+
+/** When things first happened, in ms since the epoch; what has not happened yet is absent. Survives restarts. */
+export interface ExportEvents {
+  /** Every layer under the journal was resolved and open. */
+  layers?: number;
+  /** The union of journal and layers was open. */
+  opened?: number;
+  listening?: number;
+  mounted?: number;
+  init?: number;
+}
+
+export interface ExportStatus {
+  readonly id: string;
+  /** `failed`: it is being opened again. Meanwhile its clients wait. */
+  readonly state: "opening" | "serving" | "failed" | "closed";
+  readonly specification: ExportSpecification;
+  readonly port: number;
+  readonly bootEpoch: number;
+  readonly events: ExportEvents;
+  /** Whether the file system has the program of `initPath`. */
+  readonly hasInit: boolean;
+  /** How often the file system failed closed and was opened anew, in this life of the worker. */
+  readonly failures: number;
+  readonly error?: ErrorBody;
+  readonly counters?: NfsCounters;
+}
+
+export interface FileServerStatus {
+  readonly name: string;
+  readonly keeper: number;
+  readonly worker: number;
+  /** Ms since the epoch. */
+  readonly started: number;
+  readonly exports: readonly ExportStatus[];
+  readonly traffic: readonly Traffic[];
+}
+
+/** `<state>/file-server.json`: what the worker needs to know before it is asked anything. */
+export interface FileServerConfiguration {
+  readonly format: 1;
+  /** The XenoServer's. */
+  readonly name: string;
+  readonly storeDirectory: string;
+  readonly trustDirectory: string;
+}

@@ -1,0 +1,185 @@
+/**
+ * An export that is kept open: over the socket that the keeper holds, from its first opening to its removal.
+ *
+ * A file system that fails closed is opened anew from its journal, after a pause that grows; its clients' connections are cut
+ * meanwhile, they connect again and repeat, and get the answers that were recorded.
+ */
+import net from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { ResolveLayer } from "../../cowfs/union/stack.ts";
+import { describeError, type ErrorBody } from "../http/json-server.ts";
+import { writeStateFile } from "../state-file.ts";
+import { type OpenedExport, openExport } from "./open-export.ts";
+import type { ExportEvents, ExportSpecification, ExportStatus, ListenAddress } from "./protocol.ts";
+
+/** `<state>/exports/<id>.json` */
+export interface SavedExport {
+  readonly format: 1;
+  readonly specification: ExportSpecification;
+  readonly bootEpoch: number;
+}
+
+/** `<state>/exports/<id>.events`: may be lost with the host. */
+export interface SavedEvents {
+  readonly format: 1;
+  readonly events: ExportEvents;
+}
+
+export interface ExportContext {
+  readonly resolve: ResolveLayer;
+  listen(id: string, address: ListenAddress): Promise<{ handle: unknown; port: number }>;
+  readonly eventsFile: string;
+  log(text: string): void;
+}
+
+const firstPauseMs = 100;
+const maxPauseMs = 5_000;
+
+export class ServedExport {
+  readonly id: string;
+  readonly specification: ExportSpecification;
+  bootEpoch: number;
+
+  readonly #context: ExportContext;
+  readonly #events: ExportEvents;
+  readonly #ended = new AbortController();
+  readonly #server = net.createServer({ noDelay: true });
+  #state: ExportStatus["state"] = "opening";
+  #error: ErrorBody | undefined;
+  #opened: OpenedExport | undefined;
+  #port = 0;
+  #failures = 0;
+  #recovering: Promise<void> | undefined;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(id: string, saved: SavedExport, events: ExportEvents, context: ExportContext) {
+    this.id = id;
+    this.specification = saved.specification;
+    this.bootEpoch = saved.bootEpoch;
+    this.#events = { ...events };
+    this.#context = context;
+    this.#server.on("error", (error) => context.log(`export ${id}: ${error.message}`));
+  }
+
+  /** Opens it and serves it. Rejects when that cannot be; then nothing of it stays open here. */
+  async open(): Promise<void> {
+    await this.#openFileSystem();
+    try {
+      await this.#listen();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Opens it and serves it, however often that takes: for an export that was acknowledged. */
+  keepOpen(): void {
+    this.#recovering ??= this.#recover().finally(() => {
+      this.#recovering = undefined;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#state = "closed";
+    this.#ended.abort();
+    this.#server.close();
+    await this.#recovering?.catch(() => {});
+    await this.#opened?.close().catch((error) => this.#context.log(`export ${this.id}: closing: ${error}`));
+    await this.#saving;
+  }
+
+  startEpoch(bootEpoch: number): void {
+    this.bootEpoch = bootEpoch;
+    this.#opened?.exported.startEpoch(bootEpoch);
+  }
+
+  get status(): ExportStatus {
+    return {
+      id: this.id,
+      state: this.#state,
+      specification: this.specification,
+      port: this.#port,
+      bootEpoch: this.bootEpoch,
+      events: this.#events,
+      hasInit: this.#opened?.hasInit ?? false,
+      failures: this.#failures,
+      error: this.#error,
+      counters: this.#opened?.exported.counters,
+    };
+  }
+
+  async #recover(): Promise<void> {
+    let pauseMs = firstPauseMs;
+    while (!this.#ended.signal.aborted) {
+      try {
+        await this.#opened?.close().catch(() => {});
+        this.#opened = undefined;
+        await this.#openFileSystem();
+        if (!this.#server.listening) await this.#listen();
+        return;
+      } catch (error) {
+        if (this.#ended.signal.aborted) return;
+        this.#state = "failed";
+        this.#error = describeError(error);
+        this.#context.log(`export ${this.id}: ${error}; opening it again in ${pauseMs} ms`);
+      }
+      await delay(pauseMs, undefined, { signal: this.#ended.signal }).catch(() => {});
+      pauseMs = Math.min(maxPauseMs, pauseMs * 2);
+    }
+  }
+
+  async #openFileSystem(): Promise<void> {
+    const { url, journal, requirePrivilegedPort, initPath } = this.specification;
+    const opened = await openExport({
+      url,
+      journal,
+      requirePrivilegedPort,
+      initPath,
+      bootEpoch: this.bootEpoch,
+      resolve: this.#context.resolve,
+      signal: this.#ended.signal,
+      onLayers: () => this.#note("layers"),
+      onMount: () => this.#note("mounted"),
+      onInit: () => this.#note("init"),
+      onTrouble: (what, error) => this.#context.log(`export ${this.id}: ${what}: ${error}`),
+      onFailed: (error) => {
+        this.#failures++;
+        this.#state = "failed";
+        this.#error = describeError(error);
+        this.#context.log(`export ${this.id}: failed: ${error}`);
+        setImmediate(() => this.keepOpen());
+      },
+    });
+    if (this.#ended.signal.aborted) {
+      await opened.close();
+      this.#ended.signal.throwIfAborted();
+    }
+    this.#opened = opened;
+    opened.exported.serve(this.#server);
+    this.#note("opened");
+    this.#error = undefined;
+    if (this.#server.listening) this.#state = "serving";
+  }
+
+  async #listen(): Promise<void> {
+    const { handle, port } = await this.#context.listen(this.id, this.specification.listen);
+    this.#ended.signal.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(handle as never, resolve);
+    });
+    this.#port = port;
+    this.#state = "serving";
+    this.#note("listening");
+  }
+
+  /** Records when something first happened. */
+  #note(event: keyof ExportEvents): void {
+    if (this.#events[event] !== undefined) return;
+    this.#events[event] = Date.now();
+    const saved: SavedEvents = { format: 1, events: { ...this.#events } };
+    this.#saving = this.#saving
+      .then(() => writeStateFile(this.#context.eventsFile, saved, false))
+      .catch((error) => this.#context.log(`export ${this.id}: ${error}`));
+  }
+}

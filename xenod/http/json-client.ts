@@ -1,0 +1,104 @@
+/**
+ * The asking side. Every request has a deadline. While the server restarts, requests are tried again within a bound: each of
+ * them may be sent twice, so each must be one that does its work once however often it comes.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { Client } from "undici";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { ErrorBody } from "./json-server.ts";
+
+export interface JsonClientOptions {
+  readonly socketPath: string;
+  /** Who answers there, for messages. */
+  readonly server: string;
+  /** What to do when nobody does. */
+  readonly hint: string;
+  /** Default 30,000. */
+  readonly deadlineMs?: number;
+  /** How long a server may be away before a request fails. Default 10,000. */
+  readonly patienceMs?: number;
+  /** Told of each request and its payload in both directions. */
+  readonly onTraffic?: (bytes: number) => void;
+}
+
+export interface JsonRequest {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+const retryMs = 50;
+const maxResponseBytes = 16 * 1024 * 1024;
+/** Nobody listens, or who listened has gone. */
+const absent = new Set(["ECONNREFUSED", "ENOENT", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_CLOSED"]);
+
+export class JsonClient {
+  readonly #options: JsonClientOptions;
+  readonly #client: Client;
+
+  constructor(options: JsonClientOptions) {
+    this.#options = options;
+    this.#client = new Client("http://localhost", {
+      socketPath: options.socketPath,
+      maxResponseSize: maxResponseBytes,
+      pipelining: 16,
+    });
+  }
+
+  /** The answer's JSON, or its text. Rejects with the XenoError that the server threw, or `server-unreachable`. */
+  async request<T>(request: JsonRequest): Promise<T> {
+    const end = performance.now() + (this.#options.patienceMs ?? 10_000);
+    for (;;) {
+      request.signal?.throwIfAborted();
+      try {
+        return await this.#ask<T>(request);
+      } catch (error) {
+        if (error instanceof XenoError) throw error;
+        request.signal?.throwIfAborted();
+        if (!absent.has((error as NodeJS.ErrnoException).code ?? "") || performance.now() > end)
+          throw this.#unreachable(request, error as Error);
+      }
+      await delay(retryMs, undefined, { signal: request.signal });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.destroy();
+  }
+
+  async #ask<T>({ method, path, body, deadlineMs, signal }: JsonRequest): Promise<T> {
+    const deadline = AbortSignal.timeout(deadlineMs ?? this.#options.deadlineMs ?? 30_000);
+    const sent = body === undefined ? undefined : JSON.stringify(body);
+    const response = await this.#client.request({
+      method,
+      path,
+      body: sent,
+      headers: sent === undefined ? {} : { "content-type": "application/json" },
+      signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+    });
+    const text = await response.body.text();
+    this.#options.onTraffic?.(Buffer.byteLength(sent ?? "") + Buffer.byteLength(text));
+    if (response.statusCode >= 400) throw readError(text, response.statusCode);
+    const isJson = String(response.headers["content-type"] ?? "").startsWith("application/json");
+    return (isJson ? JSON.parse(text) : text) as T;
+  }
+
+  #unreachable({ method, path }: JsonRequest, cause: Error): XenoError {
+    const { server, socketPath, hint } = this.#options;
+    const reason = cause.name === "TimeoutError" ? "no answer in time" : cause.message || cause.name;
+    return new XenoError("server-unreachable", `${server} at ${socketPath}: ${method} ${path}: ${reason}`, {
+      hint,
+      cause,
+    });
+  }
+}
+
+function readError(text: string, status: number): XenoError {
+  try {
+    const { code, message, hint } = JSON.parse(text) as ErrorBody;
+    if (typeof code === "string" && typeof message === "string") return new XenoError(code, message, { hint });
+  } catch {}
+  return new XenoError("answer-unknown", `the server answered ${status}: ${text.slice(0, 200)}`);
+}
