@@ -40,7 +40,7 @@ load() { # the modules of one list, in order; one that finds no device of its ki
 case " $(cat /proc/cmdline) " in *" xeno.probe "*) poweroff -f; sleep 60 ;; esac
 
 if [ "$(cat /sys/hypervisor/type 2>/dev/null)" = xen ]; then load xen; else load virtio; fi
-load nfs
+load root
 
 tries=0
 until [ -e /sys/class/net/eth0 ]; do
@@ -60,10 +60,12 @@ if [ -n "$address" ]; then
 fi
 hostname "$(setting hostname localhost)"
 
+# This guest is its export's only client, so what it has cached stays true (nocto, actimeo: 1,470 fewer of 3,390 requests until
+# Debian's login prompt). Where a layer is live, Xenod says otherwise by xeno.mount=cto,actimeo=3.
 # `timeo` is in tenths of a second. A mount that fails is tried again here, where its tries can be counted, and not
 # by the kernel, which would go on for minutes.
 options="vers=3,proto=tcp,nolock,hard,noacl,timeo=600,retrans=2,rsize=1048576,wsize=1048576"
-options="$options,port=2049,mountproto=tcp,mountport=2049,mountvers=3,addr=$server"
+options="$options,nocto,actimeo=600,port=2049,mountproto=tcp,mountport=2049,mountvers=3,addr=$server"
 extra=$(setting mount)
 tries=0
 until reason=$(timeout -s KILL 20 mount -i -t nfs -o "$options${extra:+,$extra}" "$server:$(setting export /)" /root 2>&1); do

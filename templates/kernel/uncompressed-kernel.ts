@@ -2,7 +2,7 @@
  * Takes the uncompressed kernel out of a bzImage (Documentation/arch/x86/boot.rst, "payload_offset").
  *
  * The hypervisor enters it directly by the PVH boot ABI, which spares a guest under TCG the real-mode setup and the
- * decompression of 50 MB by emulated instructions: 0.9 s of 2.6 s, as measured.
+ * decompression of 50 MB by emulated instructions: 0.3 s (LZ4) to 2 s (XZ), as measured.
  */
 import { execa } from "execa";
 import { XenoError } from "../../cowfs/errors.ts";

@@ -1,0 +1,103 @@
+/**
+ * A real guest for tests: the kernel template with an init of the tests' own, which brings no root up but a shell on the
+ * console. So a test can be the guest.
+ */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { ExecutionContext } from "ava";
+import { writeArchive } from "../../templates/kernel/archive.ts";
+import type { DomainSpecification } from "../../xenod/hypervisors/hypervisor.ts";
+import { destroyForcibly, openConsole } from "../../xenod/hypervisors/qemu/qemu.ts";
+import { openCachedKernel } from "../templates/kernel/cached-kernel.ts";
+
+const init = `#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox mount -t devtmpfs none /dev
+exec </dev/console >/dev/console 2>&1
+/bin/busybox --install -s /bin
+mount -t proc none /proc
+mount -t sysfs none /sys
+stty -echo
+while read -r module; do insmod "/modules/$module"; done </modules/virtio
+ip link set lo up
+ip addr add 169.254.1.2/30 dev eth0
+ip link set eth0 up
+case " $(cat /proc/cmdline) " in
+  *" test.deaf "*) ;;
+  *) for button in /dev/input/event*; do (dd if=$button bs=24 count=1 of=/dev/null 2>&1 && poweroff -f) >/dev/null & done ;;
+esac
+echo "guest is up"
+exec sh
+`;
+
+export type TestSpecification = Omit<DomainSpecification, "link">;
+
+/** A directory and all but the link of a domain; whatever runs there ends with the test. */
+export async function prepareGuest(t: ExecutionContext, name: string, options = ""): Promise<TestSpecification> {
+  const kernel = await openCachedKernel();
+  const directory = await mkdtemp(join(tmpdir(), "xeno-guest-"));
+  t.teardown(async () => {
+    await destroyForcibly(directory);
+    await rm(directory, { recursive: true, force: true });
+  });
+  // The kernel unpacks archives that follow each other; the later file of a name stays.
+  const ours = writeArchive([{ path: "init", kind: "file", mode: 0o755, data: Buffer.from(init) }]);
+  const initramfs = join(directory, "initramfs.cpio");
+  await writeFile(initramfs, Buffer.concat([await readFile(kernel.initramfs), ours]));
+  const commandLine = `${kernel.commandLine} ${options}`;
+  return { name, directory, memoryMiB: 128, cpus: 1, kernel: kernel.kernel, initramfs, commandLine };
+}
+
+/** Polls until the console's record holds the text so many times. */
+export async function waitForConsole(directory: string, text: string, times = 1): Promise<void> {
+  await poll(`${times} of "${text}" on the console`, async () => {
+    const record = await readFile(join(directory, "console.log"), "latin1").catch(() => "");
+    return record.split(text).length > times;
+  });
+}
+
+/** Types at a guest's shell. */
+export class GuestShell {
+  readonly #console: Socket;
+  #output = "";
+  #commands = 0;
+
+  constructor(t: ExecutionContext, directory: string) {
+    this.#console = openConsole(directory).setEncoding("latin1");
+    this.#console.on("data", (text: unknown) => {
+      this.#output += text;
+    });
+    this.#console.on("error", () => {});
+    t.teardown(() => this.close());
+  }
+
+  type(line: string): void {
+    this.#console.write(`${line}\n`);
+  }
+
+  /** Runs a command; returns its exit status and what it printed. */
+  async run(command: string): Promise<{ status: number; output: string }> {
+    const mark = `done-${++this.#commands}`;
+    this.#output = "";
+    this.type(`${command}; echo "${mark} $?"`);
+    const pattern = new RegExp(`^(.*)${mark} (\\d+)\\r?\\n`, "ms");
+    await poll(`the guest's answer to: ${command}`, async () => pattern.test(this.#output));
+    const [, output, status] = pattern.exec(this.#output)!;
+    return { status: Number(status), output: output.replaceAll("\r", "") };
+  }
+
+  close(): void {
+    this.#console.destroy();
+  }
+}
+
+export async function poll(what: string, isSo: () => Promise<boolean>, deadlineMs = 30_000): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!(await isSo())) {
+    if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
+    await delay(20);
+  }
+}
