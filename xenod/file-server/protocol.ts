@@ -20,6 +20,8 @@ export const ExportSpecification = Type.Object(
   {
     /** The layer under the journal. */
     url: Type.String({ maxLength: 1024 }),
+    /** The tree that the URL meant when the deployment was accepted; a journal that knows another one keeps to that. */
+    tree: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
     /** The journal's directory: absolute. */
     journal: Type.String({ pattern: "^/", maxLength: 1024 }),
     listen: ListenAddress,

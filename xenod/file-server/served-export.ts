@@ -129,14 +129,15 @@ export class ServedExport {
   }
 
   async #openFileSystem(): Promise<void> {
-    const { url, journal, requirePrivilegedPort, initPath } = this.specification;
+    const { url, tree, journal, requirePrivilegedPort, initPath } = this.specification;
+    const { resolve } = this.#context;
     const opened = await openExport({
       url,
       journal,
       requirePrivilegedPort,
       initPath,
       bootEpoch: this.bootEpoch,
-      resolve: this.#context.resolve,
+      resolve: (layer, pinned, signal) => resolve(layer, pinned ?? (layer === url ? tree : undefined), signal),
       signal: this.#ended.signal,
       onLayers: () => this.#note("layers"),
       onMount: () => this.#note("mounted"),

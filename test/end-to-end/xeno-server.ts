@@ -1,0 +1,69 @@
+/** A XenoServer on a switch of its own, with its Xenod in a process; all gone when the tests end. */
+import { type ChildProcess, fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ExecutionContext } from "ava";
+import { pino } from "pino";
+import { XenodClient } from "../../xenod/api/client.ts";
+import { apiSocket, shutdownServer } from "../../xenod/daemon/run-xeno-server.ts";
+import { claimPrefix, sweepLinks } from "../../xenod/links/sweep.ts";
+import { createSwitch, joinSwitch } from "../../xenod/links/switch.ts";
+import { makeStore, type Published } from "../xenod/published.ts";
+
+export interface RunningServer {
+  readonly published: Published;
+  readonly stateDirectory: string;
+  readonly prefix: string;
+  readonly client: XenodClient;
+  readonly process: ChildProcess;
+  /** Starts a Xenod; settles once it answers. */
+  launch(): Promise<ChildProcess>;
+  shutdown(): Promise<void>;
+  readLogs(): Promise<string>;
+}
+
+export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "log">): Promise<RunningServer> {
+  const published = await makeStore(t);
+  const prefix = `xeno-t${randomBytes(3).toString("hex")}`;
+  const records = join(published.directory, "links");
+  await claimPrefix(prefix, records);
+  t.teardown(async () => void (await sweepLinks(prefix, records)));
+  await createSwitch(prefix);
+  const pool = "10.77.1.0/24";
+  const namespace = await joinSwitch({ prefix, name: "a", address: "10.77.0.1", forwards: true, routes: [] });
+  const stateDirectory = join(published.directory, "s");
+  const { storeDirectory, trustDirectory } = published;
+  const logFile = join(published.directory, "xenod.log");
+  const where = { name: "a", stateDirectory, storeDirectory, trustDirectory };
+  const options = { ...where, linkPrefix: prefix, namespace, addressPool: pool };
+  const client = new XenodClient({ socketPath: apiSocket(stateDirectory), name: "a", patienceMs: 10_000 });
+  t.teardown(() => client.close());
+
+  const started: ChildProcess[] = [];
+  const launch = async () => {
+    const program = new URL("run-xenod.ts", import.meta.url).pathname;
+    const child = fork(program, [JSON.stringify({ ...options, logFile })], { execArgv: ["--no-warnings"] });
+    started.push(child);
+    await Promise.race([
+      once(child, "message"),
+      once(child, "exit").then(() => Promise.reject(new Error("Xenod ended"))),
+    ]);
+    return child;
+  };
+  const shutdown = async () => {
+    for (const child of started.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill("SIGKILL");
+      await once(child, "exit");
+    }
+    await shutdownServer({ ...options, log: pino({ level: "silent" }) }, { graceMs: 0, remove: true });
+  };
+  const readLogs = async () => {
+    const files = [logFile, join(stateDirectory, "file-server.log")];
+    return (await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")))).join("\n");
+  };
+  t.teardown(shutdown);
+  return { published, stateDirectory, prefix, client, process: await launch(), launch, shutdown, readLogs };
+}

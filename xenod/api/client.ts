@@ -1,0 +1,115 @@
+/** A client of Xenod's API. Counts what it asks and gets, as traffic between client and XenoServer. */
+import { XenoError } from "../../cowfs/errors.ts";
+import type { Traffic } from "../../xenostore/stores/meter.ts";
+import type { Deployment } from "../daemon/deployment.ts";
+import type { DomainRecord } from "../daemon/domain-record.ts";
+import type { Task } from "../daemon/task-list.ts";
+import type { DomainView, ServerStatus } from "../daemon/xeno-server.ts";
+import { JsonClient } from "../http/json-client.ts";
+
+export interface XenodClientOptions {
+  /** `<state>/xenod.sock` */
+  readonly socketPath: string;
+  /** The XenoServer's name, for messages and traffic. */
+  readonly name: string;
+  /** How long a Xenod may be away, as when it restarts. Default 3,000. */
+  readonly patienceMs?: number;
+}
+
+/** A task was begun for a domain. */
+export interface Begun {
+  readonly task: string;
+  readonly domain: string;
+}
+
+const waitMs = 30_000;
+
+export class XenodClient {
+  readonly #client: JsonClient;
+  readonly #name: string;
+  #requests = 0;
+  #bytes = 0;
+
+  constructor({ socketPath, name, patienceMs = 3_000 }: XenodClientOptions) {
+    this.#name = name;
+    this.#client = new JsonClient({
+      socketPath,
+      server: `XenoServer ${name}`,
+      hint: "start it: xeno server run; it may also be busy, or its log say more",
+      patienceMs,
+      deadlineMs: 2 * waitMs,
+      onTraffic: (bytes) => {
+        this.#requests++;
+        this.#bytes += bytes;
+      },
+    });
+  }
+
+  status(signal?: AbortSignal): Promise<ServerStatus> {
+    return this.#client.request({ method: "GET", path: "/v1/status", signal });
+  }
+
+  traffic(signal?: AbortSignal): Promise<Traffic[]> {
+    return this.#client.request({ method: "GET", path: "/v1/traffic", signal });
+  }
+
+  /** Settles once the deployment is admitted. Sent again with the same id, it is the same deployment. */
+  deploy(deployment: Deployment, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: "/v1/deployments", body: deployment, signal });
+  }
+
+  /** Answers when the task's version is past `seen`, or it has ended, or after `waitMs`. */
+  getTask(id: string, { seen = 0, waitMs = 0 } = {}, signal?: AbortSignal): Promise<Task> {
+    return this.#client.request({ method: "GET", path: `/v1/tasks/${id}?seen=${seen}&waitMs=${waitMs}`, signal });
+  }
+
+  /** Follows a task to its end and returns its result. Rejects with the task's own error when it fails. */
+  async waitForTask(id: string, onProgress: (task: Task) => void = () => {}, signal?: AbortSignal): Promise<unknown> {
+    let seen = 0;
+    for (;;) {
+      const task = await this.getTask(id, { seen, waitMs }, signal);
+      if (task.version > seen) onProgress(task);
+      seen = task.version;
+      if (task.state === "done") return task.result;
+      if (task.state === "failed")
+        throw new XenoError(task.error!.code, task.error!.message, { hint: task.error!.hint });
+    }
+  }
+
+  domains(signal?: AbortSignal): Promise<DomainRecord[]> {
+    return this.#client.request({ method: "GET", path: "/v1/domains", signal });
+  }
+
+  domain(name: string, signal?: AbortSignal): Promise<DomainView> {
+    return this.#client.request({ method: "GET", path: `/v1/domains/${name}`, signal });
+  }
+
+  /** The end of the console's record. */
+  log(name: string, bytes = 65_536, signal?: AbortSignal): Promise<string> {
+    return this.#client.request({ method: "GET", path: `/v1/domains/${name}/log?bytes=${bytes}`, signal });
+  }
+
+  stop(name: string, graceMs?: number, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: `/v1/domains/${name}/stop`, body: { graceMs }, signal });
+  }
+
+  /** Ends the domain at once, or after `graceMs`, and deletes its journal. */
+  remove(name: string, graceMs = 0, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "DELETE", path: `/v1/domains/${name}?graceMs=${graceMs}`, signal });
+  }
+
+  /** Ends all guests, the file server and Xenod. Settles when the guests and the file server are gone. */
+  async shutdown(options: { graceMs?: number; remove?: boolean } = {}, signal?: AbortSignal): Promise<void> {
+    const deadlineMs = (options.graceMs ?? 0) + 120_000;
+    await this.#client.request({ method: "POST", path: "/v1/shutdown", body: options, deadlineMs, signal });
+  }
+
+  /** What this client asked so far. */
+  get sent(): Traffic {
+    return { from: "client", to: `XenoServer ${this.#name}`, requests: this.#requests, bytes: this.#bytes };
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+}

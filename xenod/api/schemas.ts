@@ -1,0 +1,37 @@
+/** What Xenod's API takes, version 1. What it gives are the types of the daemon, as JSON. */
+import { type Static, Type } from "typebox";
+import { domainNamePattern } from "../daemon/deployment.ts";
+
+export const DomainParameters = Type.Object({ name: Type.String({ pattern: domainNamePattern }) });
+export type DomainParameters = Static<typeof DomainParameters>;
+
+export const TaskParameters = Type.Object({ id: Type.String({ pattern: "^[0-9a-f-]{36}$" }) });
+export type TaskParameters = Static<typeof TaskParameters>;
+
+export const TaskQuery = Type.Object({
+  /** Answer when the task's version is past this one. */
+  seen: Type.Integer({ minimum: 0, default: 0 }),
+  /** Or after this time. */
+  waitMs: Type.Integer({ minimum: 0, maximum: 60_000, default: 0 }),
+});
+export type TaskQuery = Static<typeof TaskQuery>;
+
+const graceMs = Type.Integer({ minimum: 0, maximum: 600_000 });
+
+export const StopBody = Type.Object({ graceMs: Type.Optional(graceMs) }, { additionalProperties: false });
+export type StopBody = Static<typeof StopBody>;
+
+export const RemoveQuery = Type.Object({ graceMs: Type.Optional(graceMs) });
+export type RemoveQuery = Static<typeof RemoveQuery>;
+
+export const ShutdownBody = Type.Object(
+  { graceMs: Type.Optional(graceMs), remove: Type.Optional(Type.Boolean()) },
+  { additionalProperties: false },
+);
+export type ShutdownBody = Static<typeof ShutdownBody>;
+
+export const LogQuery = Type.Object({ bytes: Type.Integer({ minimum: 1, maximum: 1_048_576, default: 65_536 }) });
+export type LogQuery = Static<typeof LogQuery>;
+
+/** A Debian guest under TCG needs some of it. */
+export const defaultGraceMs = 30_000;

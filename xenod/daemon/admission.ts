@@ -1,0 +1,33 @@
+/** Whether this host has room for a guest. */
+import { freemem, totalmem } from "node:os";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { DomainRecord } from "./domain-record.ts";
+
+const mebibyte = 1024 * 1024;
+/** What a guest's QEMU takes beside the guest's memory. */
+const overheadMiB = 96;
+/** What guests may have of the host's memory. */
+const guestShare = 0.9;
+
+/** MiB that this XenoServer's guests take, or are about to. */
+export function countGuestMemory(records: readonly DomainRecord[]): number {
+  return records
+    .filter(({ state }) => state === "running" || state === "deploying")
+    .reduce((sum, { deployment }) => sum + deployment.memoryMiB + overheadMiB, 0);
+}
+
+/** Throws `memory-short`. */
+export function admitMemory(memoryMiB: number, records: readonly DomainRecord[]): void {
+  const wanted = memoryMiB + overheadMiB;
+  const ownLeft = Math.floor((totalmem() / mebibyte) * guestShare) - countGuestMemory(records);
+  // Guests of others, and everything else on the host.
+  const left = Math.min(ownLeft, Math.floor(freemem() / mebibyte));
+  if (wanted <= left) return;
+  throw new XenoError(
+    "memory-short",
+    `a guest of ${memoryMiB} MiB needs ${wanted} MiB; this host has ${left} MiB left`,
+    {
+      hint: "ask for less memory, stop a domain, or deploy elsewhere",
+    },
+  );
+}

@@ -1,0 +1,81 @@
+/**
+ * Brings up an admitted domain, step by step. What fails, or is killed and found by `reconcile`, is taken back in reverse
+ * order until nothing is left; from the guest's first instruction on, the domain stays and only its state tells.
+ */
+import { XenoError } from "../../cowfs/errors.ts";
+import { describeLink, fileServerPort, serverAddress } from "../links/addresses.ts";
+import { createLink } from "../links/guest-link.ts";
+import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
+import { followDomain } from "./follow-domain.ts";
+import { describeLinkOf, type Host, releaseResources } from "./host.ts";
+
+export async function deployDomain(
+  host: Host,
+  record: DomainRecord,
+  onStep: (step: DeploymentStep, at: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, deployment } = record;
+  const { records, fileServer, hypervisor, log } = host;
+  const step = (which: DeploymentStep, at = Date.now()) => {
+    record.steps[which] = at;
+    onStep(which, at);
+  };
+  await using undo = new AsyncDisposableStack();
+  const undoLater = (what: string, act: () => Promise<void>) =>
+    undo.defer(() => act().catch((error) => log.error({ domain: name, error }, `cannot take back ${what}`)));
+
+  undoLater("the record", () => records.remove(name));
+  const image = await host.kernels.prepare(deployment.kernel, record.kernelTree, signal);
+
+  // (R1) in domain-record.ts.
+  record.link = true;
+  record.exported = true;
+  await records.save(record);
+  undoLater("link and export", () => releaseResources(host, record));
+  const link = await createLink({ ...describeLinkOf(host, name), address: record.address });
+  const { events, hasInit } = await fileServer.putExport(
+    name,
+    {
+      url: deployment.overlay,
+      tree: record.overlayTree,
+      journal: records.journalOf(name),
+      listen: { namespace: link.namespace, host: serverAddress, port: fileServerPort },
+      initPath: deployment.init,
+    },
+    signal,
+  );
+  step("template", events.layers);
+  step("overlay", events.opened);
+  step("fileServer", events.listening);
+  if (!hasInit)
+    throw new XenoError("init-missing", `${deployment.overlay} has no ${deployment.init ?? "/sbin/init"}`, {
+      hint: "does its .mount name the template that it lies over?",
+    });
+
+  signal.throwIfAborted();
+  const { memoryMiB, cpus } = deployment;
+  const directory = records.directoryOf(name);
+  const commandLine = composeCommandLine(image.commandLine, record);
+  const domain = await hypervisor.create({ name, directory, memoryMiB, cpus, ...image, commandLine, link }, signal);
+  undoLater("the domain", () => domain.destroy());
+  step("hypervisor");
+
+  signal.throwIfAborted();
+  record.state = "running";
+  await records.save(record);
+  await domain.unpause();
+  undo.move();
+  step("kernel");
+  followDomain(host, record, domain);
+  await records.save(record);
+}
+
+/** Ours first: init.sh takes the first word that sets a thing, so a client cannot set what is the host's to say. */
+function composeCommandLine(kernelsOwn: string, { name, deployment, address }: DomainRecord): string {
+  const { hostname = name, init, kernelCommandLine } = deployment;
+  const words = [kernelsOwn, describeLink(address), `xeno.hostname=${hostname}`];
+  if (init !== undefined) words.push(`xeno.init=${init}`);
+  if (kernelCommandLine) words.push(kernelCommandLine);
+  return words.join(" ");
+}

@@ -1,0 +1,115 @@
+/**
+ * What this XenoServer knows of its domains: one file each, `<state>/domains/<name>/record.json`.
+ *
+ * (R1) What is intended is on stable storage before it is done, and what was done after it was; so whoever finds the file
+ * later knows all that may exist of the domain. (R2) A domain's directory without a record is rubbish.
+ */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { XenoError } from "../../cowfs/errors.ts";
+import { readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
+import type { Deployment } from "./deployment.ts";
+
+/** In the order in which they happen: Figure 2 of the deployment paper. */
+export const deploymentSteps = [
+  /** Admitted: there is room, and every name is known and signed. */
+  "accepted",
+  /** Every layer was resolved and open. */
+  "template",
+  /** The union of the domain's own journal over the layers was open. */
+  "overlay",
+  /** The export accepted connections on the guest's own link. */
+  "fileServer",
+  /** The domain was created. */
+  "hypervisor",
+  /** Its CPUs ran. */
+  "kernel",
+  /** The guest had mounted its root. */
+  "root",
+  /** The guest had first read its init program. */
+  "init",
+] as const;
+export type DeploymentStep = (typeof deploymentSteps)[number];
+
+export interface DomainRecord {
+  readonly format: 1;
+  readonly name: string;
+  readonly deployment: Deployment;
+  readonly task: string;
+  /** The trees that the URLs meant when the deployment was accepted. */
+  readonly overlayTree: string;
+  readonly kernelTree: string;
+  intent: "running" | "stopped" | "removed";
+  /** `deploying`: the guest has never run. `stopped`: it ended as it should. `crashed`: it did not. */
+  state: "deploying" | "running" | "stopped" | "crashed";
+  /** In words, where there is more to say. */
+  reason?: string;
+  /** Its routable address, while it has one. */
+  address?: string;
+  /** Whether its link, and its export, may exist. */
+  link: boolean;
+  exported: boolean;
+  /** Ms since the epoch. */
+  steps: { [Step in DeploymentStep]?: number };
+  ended?: number;
+}
+
+export class DomainRecords {
+  readonly #directory: string;
+  readonly #records = new Map<string, DomainRecord>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Reads them all; returns the directories that hold none (R2). */
+  async load(): Promise<{ orphans: string[] }> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const orphans: string[] = [];
+    for (const name of await readdir(this.#directory)) {
+      const record = await readStateFile<DomainRecord>(this.#file(name), 1);
+      if (record === undefined) orphans.push(name);
+      else this.#records.set(name, record);
+    }
+    return { orphans };
+  }
+
+  directoryOf(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  journalOf(name: string): string {
+    return join(this.#directory, name, "journal");
+  }
+
+  list(): DomainRecord[] {
+    return [...this.#records.values()];
+  }
+
+  find(name: string): DomainRecord | undefined {
+    return this.#records.get(name);
+  }
+
+  get(name: string): DomainRecord {
+    const record = this.#records.get(name);
+    if (record !== undefined) return record;
+    throw new XenoError("domain-unknown", `there is no domain ${name}`, { hint: "xeno ps shows those that there are" });
+  }
+
+  /** Makes what the record says now the truth. */
+  async save(record: DomainRecord): Promise<void> {
+    this.#records.set(record.name, record);
+    await writeStateFile(this.#file(record.name), record);
+  }
+
+  /** Forgets a domain and deletes its journal and logs. */
+  async remove(name: string): Promise<void> {
+    await removeStateFile(this.#file(name));
+    await rm(this.directoryOf(name), { recursive: true, force: true });
+    this.#records.delete(name);
+  }
+
+  #file(name: string): string {
+    return join(this.#directory, name, "record.json");
+  }
+}

@@ -1,0 +1,38 @@
+/** Stops and removes domains. Each can be cut off anywhere and is then finished by `reconcile`. */
+import type { DomainRecord } from "./domain-record.ts";
+import { type Host, releaseResources } from "./host.ts";
+
+/** Asks the guest to power off, ends it after `graceMs`, and takes back what it had. The journal stays. */
+export async function stopDomain(
+  host: Host,
+  record: DomainRecord,
+  graceMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (record.state !== "running") return;
+  record.intent = "stopped";
+  await host.records.save(record);
+  await endGuest(host, record, graceMs, signal);
+  await releaseResources(host, record);
+  record.state = "stopped";
+  record.ended = Date.now();
+  await host.records.save(record);
+}
+
+/** Ends the domain and deletes everything of it, its journal too. */
+export async function removeDomain(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal) {
+  record.intent = "removed";
+  await host.records.save(record);
+  await endGuest(host, record, graceMs, signal);
+  await releaseResources(host, record);
+  await host.records.remove(record.name);
+}
+
+async function endGuest(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal): Promise<void> {
+  const { name } = record;
+  const domain = host.domains.get(name) ?? (await host.hypervisor.find(name, host.records.directoryOf(name)));
+  if (domain === undefined) return;
+  if (graceMs > 0) await domain.shutdown(graceMs, signal);
+  else await domain.destroy();
+  host.domains.delete(name);
+}

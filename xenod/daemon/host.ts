@@ -1,0 +1,39 @@
+/** What the operations on domains share: the parts of one XenoServer. */
+import type { Logger } from "pino";
+import type { FileServerClient } from "../file-server/client.ts";
+import type { Domain, Hypervisor } from "../hypervisors/hypervisor.ts";
+import { deleteLink } from "../links/guest-link.ts";
+import type { SerialQueues } from "../serial-queues.ts";
+import type { AddressPool } from "./address-pool.ts";
+import type { DomainRecord, DomainRecords } from "./domain-record.ts";
+import type { KernelImages } from "./kernel-images.ts";
+
+export interface Host {
+  readonly name: string;
+  /** Begins the names of all namespaces: see links/sweep.ts. */
+  readonly linkPrefix: string;
+  /** Undefined where there is no network for guests: they reach their file server only. */
+  readonly pool: AddressPool | undefined;
+  readonly hypervisor: Hypervisor;
+  readonly fileServer: FileServerClient;
+  readonly records: DomainRecords;
+  readonly kernels: KernelImages;
+  /** Domains that run, by name. */
+  readonly domains: Map<string, Domain>;
+  /** One queue per domain. */
+  readonly queues: SerialQueues;
+  readonly log: Logger;
+}
+
+export function describeLinkOf(host: Host, name: string) {
+  return { prefix: host.linkPrefix, server: host.name, domain: name };
+}
+
+/** Takes away what a domain had of the host, once its guest is gone: its export, its link, its address. */
+export async function releaseResources(host: Host, record: DomainRecord): Promise<void> {
+  await host.fileServer.deleteExport(record.name);
+  await deleteLink(describeLinkOf(host, record.name));
+  record.exported = false;
+  record.link = false;
+  record.address = undefined;
+}

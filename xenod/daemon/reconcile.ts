@@ -1,0 +1,105 @@
+/**
+ * After a restart: the hypervisor says what runs, the records say what may. Each domain is brought to the nearest valid
+ * state, and whatever no record speaks of is removed.
+ *
+ *     the record says          a guest runs                      no guest runs
+ *     removed                  removed                           removed
+ *     stopped                  stopped                           stopped
+ *     running, deploying       taken back: it has never run      taken back
+ *     running                  taken up; unpaused if need be     crashed
+ */
+import { rm } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { Domain } from "../hypervisors/hypervisor.ts";
+import { deleteLink, listLinks } from "../links/guest-link.ts";
+import type { DomainRecord } from "./domain-record.ts";
+import { removeDomain, stopDomain } from "./end-domain.ts";
+import { followDomain, watchBoot } from "./follow-domain.ts";
+import { describeLinkOf, type Host, releaseResources } from "./host.ts";
+
+/** The Xenod before may not have let go of its guests yet. */
+const findAttempts = 5;
+const findPauseMs = 500;
+
+/** `orphans` are directories without a record. Settles once every domain is settled; what fails is logged and left. */
+export async function reconcile(host: Host, orphans: readonly string[], signal: AbortSignal): Promise<void> {
+  await Promise.all(
+    host.records.list().map((record) =>
+      host.queues.run(record.name, async () => {
+        try {
+          await settle(host, record, signal);
+        } catch (error) {
+          host.log.error({ domain: record.name, err: error }, "cannot settle the domain");
+          record.reason = `not settled after a restart: ${(error as Error).message}`;
+        }
+      }),
+    ),
+  );
+  for (const name of orphans) {
+    const directory = host.records.directoryOf(name);
+    await host.hypervisor.find(name, directory).then((domain) => domain?.destroy());
+    await rm(directory, { recursive: true, force: true });
+  }
+  await sweepResources(host);
+}
+
+async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Promise<void> {
+  const { records, log } = host;
+  if (record.intent === "removed") return await removeDomain(host, record, 0, signal);
+  const domain = await findDomain(host, record.name);
+  if (record.state === "deploying") {
+    log.info({ domain: record.name }, "taking back a deployment that was cut off");
+    await domain?.destroy();
+    await releaseResources(host, record);
+    return await records.remove(record.name);
+  }
+  if (record.intent === "stopped" && record.state === "running") {
+    if (domain !== undefined) host.domains.set(record.name, domain);
+    return await stopDomain(host, record, 0, signal);
+  }
+  if (record.state === "running" && domain !== undefined) return await takeUp(host, record, domain, signal);
+  await domain?.destroy();
+  if (record.state === "running") {
+    record.state = "crashed";
+    record.reason = "the guest was gone when Xenod came back";
+    record.ended = Date.now();
+    await records.save(record);
+  }
+  if (record.link || record.exported) {
+    await releaseResources(host, record);
+    await records.save(record);
+  }
+}
+
+/** The guest goes on; the file server has its export still, or opens it again by itself. */
+async function takeUp(host: Host, record: DomainRecord, domain: Domain, signal: AbortSignal): Promise<void> {
+  if ((await domain.state()) === "paused") await domain.unpause();
+  host.log.info({ domain: record.name }, "found running");
+  followDomain(host, record, domain);
+  if (record.steps.init !== undefined) return;
+  watchBoot(host, record, signal).catch((error) => {
+    if (!signal.aborted) host.log.warn({ domain: record.name, err: error }, "the boot was not followed to its end");
+  });
+}
+
+async function findDomain(host: Host, name: string): Promise<Domain | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await host.hypervisor.find(name, host.records.directoryOf(name));
+    } catch (error) {
+      if (!(error instanceof XenoError) || attempt === findAttempts) throw error;
+      await delay(findPauseMs);
+    }
+  }
+}
+
+async function sweepResources(host: Host): Promise<void> {
+  const { exports } = await host.fileServer.status();
+  for (const { id } of exports) if (!host.records.find(id)?.exported) await host.fileServer.deleteExport(id);
+  for (const name of await listLinks(host.linkPrefix, host.name)) {
+    if (host.records.find(name)?.link) continue;
+    host.log.info({ domain: name }, "removing a link that belongs to no domain");
+    await deleteLink(describeLinkOf(host, name));
+  }
+}

@@ -1,0 +1,363 @@
+/**
+ * Xenod: the daemon of one XenoServer. Guests, file server and Xenod can each be killed without the others.
+ *
+ * Every operation on a domain runs in that domain's queue; `deploy`, `stop` and `remove` answer with a task at once.
+ */
+
+import { closeSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { XenoError } from "../../cowfs/errors.ts";
+import { takeLock } from "../../cowfs/journals/lock.ts";
+import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
+import { readTrust } from "../../xenostore/keys/key-ring.ts";
+import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
+import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
+import { FileServerClient } from "../file-server/client.ts";
+import type { ExportStatus } from "../file-server/protocol.ts";
+import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
+import type { Hypervisor } from "../hypervisors/hypervisor.ts";
+import { domainFiles } from "../hypervisors/qemu/command-line.ts";
+import { joinNames } from "../links/namespaces.ts";
+import { SerialQueues } from "../serial-queues.ts";
+import { AddressPool } from "./address-pool.ts";
+import { admitMemory, countGuestMemory } from "./admission.ts";
+import { deployDomain } from "./deploy-domain.ts";
+import { chooseName, type Deployment } from "./deployment.ts";
+import { type DomainRecord, DomainRecords } from "./domain-record.ts";
+import { removeDomain, stopDomain } from "./end-domain.ts";
+import { watchBoot } from "./follow-domain.ts";
+import type { Host } from "./host.ts";
+import { KernelImages } from "./kernel-images.ts";
+import { createProbingQemu } from "./probing-qemu.ts";
+import { reconcile } from "./reconcile.ts";
+import { type Task, TaskList } from "./task-list.ts";
+
+export interface XenoServerOptions {
+  /** Of this XenoServer: `[a-z0-9-]{1,40}`. */
+  readonly name: string;
+  readonly stateDirectory: string;
+  readonly storeDirectory: string;
+  /** Whose signatures count here: see xenostore/keys. */
+  readonly trustDirectory: string;
+  /** Begins the names of network namespaces; one per installation. */
+  readonly linkPrefix: string;
+  /**
+   * This XenoServer's network namespace, made by `joinSwitch(linkPrefix, name)`. Without one, guests have their file server
+   * and no other network: the host's own namespace gets no device, address or rule.
+   */
+  readonly namespace?: string;
+  /** Of routable addresses for guests, where there is a namespace. */
+  readonly addressPool: string;
+  /** Default: QEMU, with KVM where that really works. */
+  readonly hypervisor?: Hypervisor;
+  readonly log: Logger;
+}
+
+/** A domain as it is shown. */
+export interface DomainView extends DomainRecord {
+  /** Unix socket of the serial console, one client at a time, while the guest runs. */
+  readonly console?: string;
+  readonly export?: ExportStatus;
+}
+
+export interface ServerStatus {
+  readonly name: string;
+  readonly process: number;
+  /** Ms since the epoch. */
+  readonly started: number;
+  readonly hypervisor: string;
+  readonly memoryMiB: { readonly total: number; readonly guests: number };
+  readonly domains: { readonly [state: string]: number };
+  readonly fileServer: { readonly keeper?: number; readonly worker?: number; readonly problem?: string };
+}
+
+/** A guest under TCG on a busy host takes a minute. */
+const bootDeadlineMs = 300_000;
+const superviseMs = 1_000;
+const maxDomains = 1000;
+
+export class XenoServer {
+  readonly options: XenoServerOptions;
+  readonly tasks: TaskList;
+  readonly #host: Host;
+  readonly #layers: Layers;
+  readonly #meter: TrafficMeter;
+  readonly #lock: number;
+  readonly #started = Date.now();
+  readonly #ending = new AbortController();
+  /** Requests that are being admitted, and deployments under way. */
+  readonly #admitting = new Map<string, Promise<{ task: Task; domain: string }>>();
+  readonly #deploying = new Map<string, AbortController>();
+  #supervising: Promise<void> | undefined;
+
+  /** Takes up what an earlier life left, and settles it. Throws `in-use` when another Xenod has this state directory. */
+  static async open(options: XenoServerOptions): Promise<XenoServer> {
+    joinNames(options.linkPrefix, options.name);
+    if (options.namespace !== undefined && options.namespace !== joinNames(options.linkPrefix, options.name))
+      throw new XenoError("namespace-invalid", `the namespace of ${options.name} is not ${options.namespace}`, {
+        hint: `it is ${joinNames(options.linkPrefix, options.name)}: joinSwitch makes it`,
+      });
+    await mkdir(options.stateDirectory, { recursive: true, mode: 0o700 });
+    const lock = takeLock(join(options.stateDirectory, "xenod.lock"), `the XenoServer ${options.name}`);
+    try {
+      const meter = new TrafficMeter();
+      const store = await openDirectoryStore(options.storeDirectory);
+      const layers = openLayers({
+        store: meterStore(store, meter, `XenoServer ${options.name}`, "XenoStore"),
+        trust: readTrust(options.trustDirectory),
+        cacheDirectory: join(options.stateDirectory, "xenod-cache"),
+      });
+      const server = new XenoServer(options, lock, layers, meter);
+      await server.#start();
+      return server;
+    } catch (error) {
+      closeSync(lock);
+      throw error;
+    }
+  }
+
+  private constructor(options: XenoServerOptions, lock: number, layers: Layers, meter: TrafficMeter) {
+    const { stateDirectory, log } = options;
+    this.options = options;
+    this.#lock = lock;
+    this.#layers = layers;
+    this.#meter = meter;
+    this.tasks = new TaskList(join(stateDirectory, "tasks"), (error) => log.error({ err: error }, "a task's defect"));
+    this.#host = {
+      name: options.name,
+      linkPrefix: options.linkPrefix,
+      pool: options.namespace === undefined ? undefined : new AddressPool(options.addressPool),
+      hypervisor: options.hypervisor ?? createProbingQemu(join(stateDirectory, "kvm-verdict.json")),
+      fileServer: new FileServerClient(stateDirectory),
+      records: new DomainRecords(join(stateDirectory, "domains")),
+      kernels: new KernelImages(join(stateDirectory, "kernels"), layers),
+      domains: new Map(),
+      queues: new SerialQueues(),
+      log,
+    };
+  }
+
+  async #start(): Promise<void> {
+    const { records, kernels } = this.#host;
+    const { orphans } = await records.load();
+    await Promise.all([this.tasks.load(), kernels.sweep(), this.#startFileServer()]);
+    await reconcile(this.#host, orphans, this.#ending.signal);
+    this.#supervising = this.#superviseFileServer();
+  }
+
+  /**
+   * Admits a deployment and begins it. Throws at once what speaks against it: `domain-exists`, `memory-short`, a URL that
+   * names nothing or is signed by nobody trusted. The same request again gives the same task.
+   */
+  async deploy(deployment: Deployment): Promise<{ task: Task; domain: string }> {
+    const known = this.#admitting.get(deployment.id) ?? this.#findRequest(deployment.id);
+    if (known !== undefined) return await known;
+    const admitting = this.#host.queues.run("/admission", () => this.#admit(deployment));
+    this.#admitting.set(deployment.id, admitting);
+    return await admitting.finally(() => this.#admitting.delete(deployment.id));
+  }
+
+  #findRequest(request: string): Promise<{ task: Task; domain: string }> | undefined {
+    const task = this.tasks.findByRequest(request);
+    return task && Promise.resolve({ task, domain: task.domain });
+  }
+
+  async #admit(deployment: Deployment): Promise<{ task: Task; domain: string }> {
+    const { records, pool } = this.#host;
+    this.#ending.signal.throwIfAborted();
+    const all = records.list();
+    if (all.length >= maxDomains)
+      throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
+    const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
+    admitMemory(deployment.memoryMiB, all);
+    const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending.signal);
+    const kernel = await this.#layers.resolveUrl(deployment.kernel, this.#ending.signal);
+    const address = pool?.choose((candidate) => all.some((record) => record.address === candidate));
+    const accepted = Date.now();
+    const { promise: recorded, resolve: begin, reject: giveUp } = Promise.withResolvers<DomainRecord>();
+    const task = await this.tasks.start({ kind: "deploy", domain: name, request: deployment.id }, async (progress) => {
+      const record = await recorded;
+      progress.step("accepted", accepted);
+      return await this.#deploy(record, progress.step);
+    });
+    const record: DomainRecord = {
+      format: 1,
+      name,
+      deployment,
+      task: task.id,
+      overlayTree: overlay.tree,
+      kernelTree: kernel.tree,
+      intent: "running",
+      state: "deploying",
+      address,
+      link: false,
+      exported: false,
+      steps: { accepted },
+    };
+    try {
+      await records.save(record);
+    } catch (error) {
+      giveUp(error);
+      throw error;
+    }
+    begin(record);
+    return { task, domain: name };
+  }
+
+  async #deploy(record: DomainRecord, onStep: (step: string, at: number) => void): Promise<unknown> {
+    const { name } = record;
+    const { queues } = this.#host;
+    const cancelled = new AbortController();
+    this.#deploying.set(name, cancelled);
+    const signal = AbortSignal.any([cancelled.signal, this.#ending.signal]);
+    try {
+      await queues.run(name, () => deployDomain(this.#host, record, onStep, signal));
+    } finally {
+      this.#deploying.delete(name);
+    }
+    const deadline = AbortSignal.timeout(bootDeadlineMs);
+    // Outside the queue: a guest that hangs in its boot can be stopped.
+    await watchBoot(this.#host, record, AbortSignal.any([deadline, this.#ending.signal]), onStep).catch((error) => {
+      if (!deadline.aborted) throw error;
+      throw new XenoError("boot-slow", `domain ${name} runs, but its init did not within ${bootDeadlineMs / 1000} s`, {
+        hint: `its console may say why: xeno logs ${name}`,
+      });
+    });
+    return { domain: name, address: record.address, steps: record.steps };
+  }
+
+  /** Ends the guest: by its power button, after `graceMs` hard. */
+  async stop(name: string, graceMs: number): Promise<Task> {
+    this.#host.records.get(name);
+    return await this.#end("stop", name, (record) => stopDomain(this.#host, record, graceMs, this.#ending.signal));
+  }
+
+  /** Ends the guest and deletes its journal and logs. */
+  async remove(name: string, graceMs: number): Promise<Task> {
+    this.#host.records.get(name);
+    return await this.#end("remove", name, (record) => removeDomain(this.#host, record, graceMs, this.#ending.signal));
+  }
+
+  async #end(kind: "stop" | "remove", name: string, act: (record: DomainRecord) => Promise<void>): Promise<Task> {
+    return await this.tasks.start({ kind, domain: name }, async () => {
+      this.#deploying.get(name)?.abort(new XenoError("deployment-cancelled", `domain ${name} was ${kind}ed meanwhile`));
+      await this.#host.queues.run(name, async () => {
+        const record = this.#host.records.find(name);
+        // A deployment that was taken back has left nothing to end.
+        if (record !== undefined) await act(record);
+      });
+      return { domain: name };
+    });
+  }
+
+  domains(): DomainRecord[] {
+    return this.#host.records.list();
+  }
+
+  async domain(name: string): Promise<DomainView> {
+    const record = this.#host.records.get(name);
+    const exported = record.exported ? await this.#host.fileServer.getExport(name).catch(() => undefined) : undefined;
+    const files = domainFiles(this.#host.records.directoryOf(name));
+    return { ...record, console: record.state === "running" ? files.console : undefined, export: exported };
+  }
+
+  /** The end of what the guest printed on its console, at most so many bytes. */
+  async readConsoleLog(name: string, maxBytes: number): Promise<Buffer> {
+    this.#host.records.get(name);
+    const file = domainFiles(this.#host.records.directoryOf(name)).consoleLog;
+    const handle = await open(file, "r").catch(() => undefined);
+    if (handle === undefined) return Buffer.alloc(0);
+    try {
+      const { size } = await handle.stat();
+      const length = Math.min(size, maxBytes);
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async status(): Promise<ServerStatus> {
+    const records = this.#host.records.list();
+    const counts: Record<string, number> = {};
+    for (const { state } of records) counts[state] = (counts[state] ?? 0) + 1;
+    const fileServer = await this.#host.fileServer.status(AbortSignal.timeout(2_000)).then(
+      ({ keeper, worker }) => ({ keeper, worker }),
+      (error: Error) => ({ problem: error.message }),
+    );
+    return {
+      name: this.options.name,
+      process: process.pid,
+      started: this.#started,
+      hypervisor: this.#host.hypervisor.kind,
+      memoryMiB: { total: Math.floor(totalmem() / 1024 / 1024), guests: countGuestMemory(records) },
+      domains: counts,
+      fileServer,
+    };
+  }
+
+  /** Between this XenoServer and its XenoStore, in this life of Xenod and of the file server's worker. */
+  async traffic(): Promise<Traffic[]> {
+    const sums = new Map<string, Traffic>();
+    const { traffic } = await this.#host.fileServer.status();
+    for (const row of [...this.#meter.rows(), ...traffic]) {
+      const key = JSON.stringify([row.from, row.to]);
+      const { requests = 0, bytes = 0 } = sums.get(key) ?? {};
+      sums.set(key, { ...row, requests: requests + row.requests, bytes: bytes + row.bytes });
+    }
+    return [...sums.values()];
+  }
+
+  /** Lets go of everything: guests and file server go on, and the next Xenod finds them. */
+  async detach(): Promise<void> {
+    if (this.#ending.signal.aborted) return;
+    this.#ending.abort(new XenoError("interrupted", "Xenod is ending"));
+    await this.#supervising;
+    await this.#host.queues.idle();
+    for (const domain of this.#host.domains.values()) domain.detach();
+    await this.#host.fileServer.close();
+    await this.#layers.close();
+    closeSync(this.#lock);
+  }
+
+  /** Ends every guest, the file server and Xenod: no process, device or namespace of them stays. */
+  async shutdown({ graceMs, remove }: { graceMs: number; remove: boolean }): Promise<void> {
+    const { records, queues, log } = this.#host;
+    for (const deploying of this.#deploying.values())
+      deploying.abort(new XenoError("deployment-cancelled", "the XenoServer is being shut down"));
+    const ended = await Promise.allSettled(
+      records.list().map(({ name }) =>
+        queues.run(name, async () => {
+          const record = records.find(name);
+          const end = remove ? removeDomain : stopDomain;
+          if (record !== undefined) await end(this.#host, record, graceMs, this.#ending.signal);
+        }),
+      ),
+    );
+    for (const end of ended) if (end.status === "rejected") log.error({ err: end.reason }, "a domain was not ended");
+    await this.detach();
+    await stopFileServer(this.options.stateDirectory);
+    const failed = ended.find((end) => end.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  async #startFileServer(): Promise<void> {
+    const { name, stateDirectory, storeDirectory, trustDirectory } = this.options;
+    await startFileServer(stateDirectory, { name, storeDirectory, trustDirectory });
+  }
+
+  /** The keeper sees to the worker; nobody but us sees to the keeper. */
+  async #superviseFileServer(): Promise<void> {
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      await delay(superviseMs, undefined, { signal }).catch(() => {});
+      if (signal.aborted || (await findKeeper(this.options.stateDirectory)) !== undefined) continue;
+      this.options.log.error("the file server's keeper is gone; starting another");
+      await this.#startFileServer().catch((error) => this.options.log.error({ err: error }, "no file server"));
+    }
+  }
+}
