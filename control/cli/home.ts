@@ -1,0 +1,67 @@
+/**
+ * Where a user's state lies: `$XENO_HOME`, by default `xeno` in the user's data directory.
+ *
+ *     keys/      private keys, and `keys/trusted/`: who may sign what
+ *     store/     the default XenoStore, a directory
+ *     cache/     trees that commands pulled, one directory per process at a time
+ *     builds/    journals of overlays that were built
+ *     journals/  journals of mounts and exports that were given no directory
+ *     servers/   the XenoServers that `xeno server run` started: where their sockets are
+ */
+import fs from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { XenoError } from "../../cowfs/errors.ts";
+import { takeLock } from "../../cowfs/journals/lock.ts";
+import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
+import { readTrust, type Trust } from "../../xenostore/keys/key-ring.ts";
+import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
+import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
+
+const maxCaches = 64;
+
+export interface Home {
+  readonly directory: string;
+  readonly keys: string;
+  readonly trust: Trust;
+  readonly storeDirectory: string;
+  at(...parts: string[]): string;
+  openStore(): Promise<ObjectStore>;
+  openLayers(store?: ObjectStore): Promise<Layers>;
+}
+
+export function findHome(store?: string): Home {
+  const data = process.env.XDG_DATA_HOME ?? path.join(os.homedir(), ".local", "share");
+  const directory = path.resolve(process.env.XENO_HOME ?? path.join(data, "xeno"));
+  const at = (...parts: string[]) => path.join(directory, ...parts);
+  const storeDirectory = path.resolve(store ?? process.env.XENO_STORE ?? at("store"));
+  const openStore = () => openDirectoryStore(storeDirectory, { create: true });
+  const trust = readTrust(at("keys"));
+  return {
+    directory,
+    keys: at("keys"),
+    trust,
+    storeDirectory,
+    at,
+    openStore,
+    openLayers: async (given) =>
+      openLayers({ store: given ?? (await openStore()), trust, cacheDirectory: await lockCache(at("cache")) }),
+  };
+}
+
+/** A cache has one owner at a time: the first that is free, so that commands run side by side still share most. */
+async function lockCache(directory: string): Promise<string> {
+  for (let index = 0; index < maxCaches; index++) {
+    const cache = path.join(directory, String(index));
+    await fs.mkdir(cache, { recursive: true, mode: 0o700 });
+    try {
+      takeLock(path.join(cache, "lock"), `the cache ${cache}`);
+      return cache;
+    } catch (error) {
+      if (!(error instanceof XenoError && error.code === "in-use")) throw error;
+    }
+  }
+  throw new XenoError("in-use", `${maxCaches} processes use the caches in ${directory}`, {
+    hint: "Wait for some of the commands that run to end.",
+  });
+}

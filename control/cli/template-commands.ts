@@ -1,0 +1,139 @@
+import fs from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { Command, Option } from "commander";
+import { XenoError } from "../../cowfs/errors.ts";
+import { type ImportedTemplate, importTemplate, type TemplateSource } from "../../templates/import/import-template.ts";
+import { buildKernel } from "../../templates/kernel/build-kernel.ts";
+import { listTemplates } from "../../templates/names/name-table.ts";
+import { loadKey } from "../../xenostore/keys/key-ring.ts";
+import { readContext } from "./context.ts";
+import { createProgress, formatBytes, printResult } from "./output.ts";
+
+export function createTemplateCommands(): Command[] {
+  const template = new Command("template").description("operating systems and kernels that overlays and guests use");
+
+  template
+    .command("import <name>")
+    .description("import a file system or a kernel and publish it as template://NAME/VERSION and …/current")
+    .addOption(
+      new Option("--debian <release>", "build Debian with mmdebstrap: 11, 12 or 13").conflicts([
+        "tar",
+        "directory",
+        "kernel",
+      ]),
+    )
+    .addOption(new Option("--tar <file>", "a tarball (plain, gzip, xz or zstd)").conflicts(["directory", "kernel"]))
+    .addOption(new Option("--directory <directory>", "a directory of this machine").conflicts("kernel"))
+    .addOption(new Option("--kernel [package]", "Debian's kernel, with an initramfs that mounts the guest's root"))
+    .addOption(
+      new Option("--variant <variant>", "with --debian: how much of it")
+        .choices(["minbase", "standard"])
+        .default("standard"),
+    )
+    .option("--version <version>", "default: from the content")
+    .option("--key <name>", "the key to sign with", "templates")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  xeno template import Debian/12 --debian 12\n  xeno template import Debian-kernel/6.1 --kernel",
+    )
+    .action(async (name: string, options: ImportFlags, command: Command) => {
+      const { json, home, signal } = readContext(command);
+      const store = await home.openStore();
+      const key = await loadKey(home.keys, options.key);
+      const progress = createProgress();
+      const wanted = {
+        table: { store, trust: home.trust },
+        key,
+        name,
+        version: options.version,
+        signal,
+        onProgress: ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
+          progress.show(`${step}: ${files} files, ${formatBytes(bytes)}`),
+      };
+      const imported = await importFrom(options, wanted, progress.show);
+      progress.end();
+      printResult(json, describe(imported));
+    });
+
+  template
+    .command("ls")
+    .description("list the templates of the store")
+    .action(async (_options, command: Command) => {
+      const { json, home } = readContext(command);
+      const listed = await listTemplates({ store: await home.openStore(), trust: home.trust });
+      printResult(
+        json,
+        listed.map(({ url, isCurrent, ref, problem }) => ({
+          url,
+          current: isCurrent ? "current" : "",
+          tree: ref?.tree.slice(0, 12),
+          created: ref === undefined ? undefined : new Date(ref.created).toISOString().slice(0, 19),
+          problem: problem?.message,
+        })),
+      );
+    });
+
+  template
+    .command("resolve <url>")
+    .description("print the immutable tree that a name means now")
+    .addHelpText("after", "\nExample:\n  xeno template resolve template://Debian/12/current")
+    .action(async (url: string, _options, command: Command) => {
+      const { json, home, signal } = readContext(command);
+      const layers = await home.openLayers();
+      const { tree, layout, version } = await layers.resolveUrl(url, signal);
+      printResult(json, { url, version, tree, layout });
+    });
+
+  return [template];
+}
+
+interface ImportFlags {
+  readonly debian?: string;
+  readonly tar?: string;
+  readonly directory?: string;
+  readonly kernel?: string | true;
+  readonly variant?: "minbase" | "standard";
+  readonly version?: string;
+  readonly key: string;
+}
+
+type Wanted = Parameters<typeof importTemplate>[1];
+
+/** Shared with the demonstration of `npm start`. */
+export async function importFrom(
+  flags: Partial<ImportFlags>,
+  wanted: Wanted,
+  show: (text: string) => void,
+): Promise<ImportedTemplate> {
+  if (flags.kernel !== undefined) return await importKernel(flags.kernel, wanted, show);
+  let source: TemplateSource;
+  if (flags.debian !== undefined) source = { kind: "debian", release: flags.debian, variant: flags.variant };
+  else if (flags.tar !== undefined) source = { kind: "tar", file: flags.tar };
+  else if (flags.directory !== undefined) source = { kind: "directory", directory: flags.directory };
+  else
+    throw new XenoError("source-missing", "nothing to import was named", {
+      hint: "Add --debian, --tar, --directory or --kernel.",
+    });
+  return await importTemplate(source, wanted);
+}
+
+async function importKernel(
+  chosen: string | true,
+  wanted: Wanted,
+  show: (text: string) => void,
+): Promise<ImportedTemplate> {
+  const directory = await fs.mkdtemp(path.join(os.tmpdir(), "xeno-kernel-"));
+  try {
+    const outputDirectory = path.join(directory, "kernel");
+    const signal = wanted.signal ?? new AbortController().signal;
+    await buildKernel({ package: chosen === true ? undefined : chosen, outputDirectory, signal, onProgress: show });
+    return await importTemplate({ kind: "directory", directory: outputDirectory }, wanted);
+  } finally {
+    await fs.rm(directory, { recursive: true, force: true });
+  }
+}
+
+function describe({ url, treeId, files, bytes, newBytes, sentBytes }: ImportedTemplate) {
+  return { url, tree: treeId, files, bytes, newBytes, sentBytes };
+}

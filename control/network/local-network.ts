@@ -1,0 +1,57 @@
+/**
+ * XenoServers that share one machine: a switch, a namespace for each of them and one for their client, all with names
+ * of one prefix, so that several such networks do not meet.
+ *
+ *     10.77.0.1        the client        10.77.0.(10+n)   XenoServer n        10.77.n.0/24   its guests
+ *
+ * The addresses live inside the namespaces only. The host reaches a guest through `forwardPorts`.
+ */
+import { XenoError } from "../../cowfs/errors.ts";
+import { joinNames } from "../../xenod/links/namespaces.ts";
+import { createSwitch, joinSwitch } from "../../xenod/links/switch.ts";
+
+/** Pools are 10.77.1.0/24 to 10.77.200.0/24. */
+export const maxLocalServers = 200;
+const clientName = "client";
+
+export interface LocalServer {
+  readonly name: string;
+  /** From 1. */
+  readonly number: number;
+}
+
+export interface ServerNetwork {
+  readonly namespace: string;
+  readonly address: string;
+  readonly addressPool: string;
+}
+
+/** Makes the namespace of a XenoServer, or finds it made. */
+export async function joinServer(prefix: string, { name, number }: LocalServer): Promise<ServerNetwork> {
+  if (number < 1 || number > maxLocalServers)
+    throw new XenoError("too-many-servers", `${maxLocalServers} XenoServers at most share one machine`);
+  if (name === clientName || name === "switch")
+    throw new XenoError("name-taken", `a XenoServer cannot be called ${name}`, { hint: "Choose another --name." });
+  const { address, addressPool } = placeServer(number);
+  await createSwitch(prefix);
+  const namespace = await joinSwitch({ prefix, name, address, forwards: true, routes: [] });
+  return { namespace, address, addressPool };
+}
+
+/** Makes the client's namespace, from which every guest is reached, or finds it made; returns its name. */
+export async function joinClient(prefix: string): Promise<string> {
+  await createSwitch(prefix);
+  const routes = Array.from({ length: maxLocalServers }, (_, index) => {
+    const { address, addressPool } = placeServer(index + 1);
+    return { pool: addressPool, via: address };
+  });
+  return await joinSwitch({ prefix, name: clientName, address: "10.77.0.1", forwards: false, routes });
+}
+
+export function nameServerNamespace(prefix: string, name: string): string {
+  return joinNames(prefix, name);
+}
+
+function placeServer(number: number): { address: string; addressPool: string } {
+  return { address: `10.77.0.${10 + number}`, addressPool: `10.77.${number}.0/24` };
+}
