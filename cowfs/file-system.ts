@@ -154,7 +154,10 @@ export interface FileSystem {
 
   /**
    * Runs a change and encodes its reply as one unit: `run` makes the change and returns the reply's bytes, which are
-   * recorded under `key` (when given) with the change. What `run` throws is rethrown, and then nothing was changed.
+   * recorded under `key` (when given) with the change, or alone where nothing changed. What `run` throws is rethrown.
+   * Thrown before its first change, it changes nothing. Thrown after it, the file system may fail closed: it answers
+   * nothing more, and re-opening shows nothing of the transaction. So a server makes one changing call a transaction:
+   * each looks at all that it needs before it changes anything.
    */
   transact(key: RequestKey | undefined, run: () => Buffer): Buffer;
   /** The recorded reply of a request that was already done, in this life of the process or an earlier one. */

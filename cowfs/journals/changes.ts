@@ -16,10 +16,13 @@ const kinds = {
   lay: 5,
   cut: 6,
   wrote: 7,
-  attributes: 8,
+  attribute: 8,
   slot: 9,
   reply: 10,
+  skip: 11,
 } as const satisfies Record<Change["kind"], number>;
+
+const noBytes = Buffer.alloc(0);
 
 /** A growing buffer that records are encoded into. */
 export class ChangeWriter {
@@ -112,14 +115,11 @@ export class ChangeWriter {
         this.number(change.size);
         this.uint32(change.mode);
         return this.time(change.time);
-      case "attributes":
+      case "attribute":
         this.number(change.id);
-        this.uint32(change.values.size);
-        for (const [name, value] of change.values) {
-          this.name(name);
-          this.blob(value);
-        }
-        return;
+        this.name(change.name);
+        this.uint8(change.value === undefined ? 0 : 1);
+        return this.blob(change.value ?? noBytes);
       case "slot":
         this.uint32(change.slot.number);
         this.number(change.slot.directory);
@@ -128,6 +128,8 @@ export class ChangeWriter {
       case "reply":
         this.name(change.key);
         return this.blob(change.bytes);
+      case "skip":
+        return this.number(change.nextInode);
     }
   }
 
@@ -188,11 +190,9 @@ export class ChangeReader {
         return { kind: "cut", id: this.#number(), size: this.#number() };
       case kinds.wrote:
         return { kind: "wrote", id: this.#number(), size: this.#number(), mode: this.#uint32(), time: this.#time() };
-      case kinds.attributes: {
-        const id = this.#number();
-        const values = new Map<Name, Buffer>();
-        for (let count = this.#uint32(); count > 0; count--) values.set(this.#name(), this.#blob());
-        return { kind: "attributes", id, values };
+      case kinds.attribute: {
+        const [id, name, isSet, value] = [this.#number(), this.#name(), this.#uint8() === 1, this.#blob()];
+        return { kind: "attribute", id, name, value: isSet ? value : undefined };
       }
       case kinds.slot:
         return {
@@ -201,6 +201,8 @@ export class ChangeReader {
         };
       case kinds.reply:
         return { kind: "reply", key: this.#name(), bytes: this.#blob() };
+      case kinds.skip:
+        return { kind: "skip", nextInode: this.#number() };
       default:
         throw damaged(`a change of unknown kind ${kind}`);
     }

@@ -11,7 +11,7 @@ export const hidden = -1;
 
 export interface JournalEntry {
   readonly name: Name;
-  readonly id: FileId;
+  id: FileId;
   readonly cookie: number;
 }
 
@@ -29,7 +29,13 @@ export class JournalEntries {
     return this.#byName.get(name);
   }
 
+  /** An entry that keeps its cookie keeps its place: a listing meets a name that is replaced only once. */
   set(entry: JournalEntry): void {
+    const known = this.#byName.get(entry.name);
+    if (known?.cookie === entry.cookie) {
+      known.id = entry.id;
+      return;
+    }
     this.#byName.set(entry.name, entry);
     this.#order.push(entry);
     if (entry.cookie >= this.nextCookie) this.nextCookie = entry.cookie + 1;

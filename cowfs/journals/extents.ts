@@ -63,10 +63,13 @@ export function clearRange(extents: Extent[], start: number, end: number): numbe
   return first + before;
 }
 
-/** Bytes that are not holes. */
-export function countBytes(extents: readonly Extent[]): number {
+/** How many bytes of a range are not holes. */
+export function countBytes(extents: readonly Extent[], start: number, end: number): number {
   let bytes = 0;
-  for (const extent of extents) bytes += extent.length;
+  for (let index = findExtent(extents, start); index < extents.length && extents[index].offset < end; index++) {
+    const { offset, length } = extents[index];
+    bytes += Math.min(offset + length, end) - Math.max(offset, start);
+  }
   return bytes;
 }
 

@@ -2,13 +2,14 @@
  * Who a journal is: its lineage, the key of its file handles and its write verifier (RFC 1813 section 3.3.7).
  *
  * The verifier changes exactly when unstable writes may have been lost: on an unclean re-opening under another boot of
- * the host. The death of the process alone loses nothing that the operating system had.
+ * the host, and after a failed sync, which may have dropped what the operating system had. The death of the process
+ * alone loses nothing.
  */
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { XenoError } from "../errors.ts";
-import { syncDirectory } from "./segments.ts";
+import { syncDirectory } from "./disk.ts";
 
 export interface Identity {
   readonly lineage: Buffer;
@@ -17,7 +18,9 @@ export interface Identity {
   readonly bootId: string;
   /** False while it is open: found so, its opener died. */
   readonly clean: boolean;
-  /** The opener died with its host: what had not been synced is gone. */
+  /** Found so, a sync had failed: what the operating system holds beyond the mark may not be on the disk. */
+  readonly syncFailed: boolean;
+  /** What had not been synced may be gone: the opener died with its host, or a sync failed. */
   readonly tailMayBeLost: boolean;
 }
 
@@ -31,13 +34,14 @@ export function openIdentity(directory: string): Identity {
       writeVerifier: randomBytes(8),
       bootId,
       clean: true,
+      syncFailed: false,
       tailMayBeLost: false,
     };
     saveIdentity(directory, created);
     return created;
   }
   const stored = parseIdentity(file);
-  const tailMayBeLost = !stored.clean && stored.bootId !== bootId;
+  const tailMayBeLost = !stored.clean && (stored.syncFailed || stored.bootId !== bootId);
   return { ...stored, bootId, tailMayBeLost, writeVerifier: tailMayBeLost ? randomBytes(8) : stored.writeVerifier };
 }
 
@@ -51,6 +55,7 @@ export function saveIdentity(directory: string, identity: Identity): void {
     writeVerifier: identity.writeVerifier.toString("hex"),
     bootId: identity.bootId,
     clean: identity.clean,
+    syncFailed: identity.syncFailed,
   });
   fs.writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600, flush: true });
   fs.renameSync(`${file}.new`, file);
@@ -71,6 +76,7 @@ function parseIdentity(file: string): Identity {
       writeVerifier: hex("writeVerifier", 8),
       bootId: String(stored.bootId),
       clean: stored.clean === true,
+      syncFailed: stored.syncFailed === true,
       tailMayBeLost: false,
     };
   } catch (cause) {

@@ -15,11 +15,13 @@ import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId } from "../file-system.ts";
 import { ChangeReader, ChangeWriter } from "./changes.ts";
+import { type Disk, realDisk, syncDirectory } from "./disk.ts";
+import { lowerAddress } from "./extents.ts";
 import { type Identity, openIdentity, saveIdentity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { Log } from "./log.ts";
 import { Segments } from "./segments.ts";
-import { type Change, type JournalInode, JournalState } from "./state.ts";
+import { type Change, firstLayerId, JournalState } from "./state.ts";
 
 /** Room that every transaction may use without asking the disk again: replies, attributes and names fit. */
 const transactionBytes = 256 * 1024;
@@ -29,8 +31,10 @@ const skippedInodes = 2 ** 20;
 export class Journal {
   readonly directory: string;
   readonly state = new JournalState();
+  /** Grows with every change. */
+  changeCount = 0;
   readonly #lock: number;
-  readonly #identity: Identity;
+  #identity: Identity;
   readonly #log: Log;
   readonly #segments: Segments;
   readonly #writer = new ChangeWriter();
@@ -40,31 +44,40 @@ export class Journal {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, disk: Disk) {
     this.directory = directory;
     this.#lock = takeLock(path.join(directory, "lock"), `the journal ${directory}`);
     try {
       this.#identity = openIdentity(directory);
-      this.#segments = new Segments(directory);
-      this.#log = new Log(directory);
-      this.#log.recover((payload) => this.#replay(payload));
-      for (const inode of this.state.inodes.values()) if (isOrphan(inode)) this.state.inodes.delete(inode.id);
-      if (this.#identity.tailMayBeLost) this.state.nextInode += skippedInodes;
-      saveIdentity(directory, { ...this.#identity, clean: false });
+      this.#segments = new Segments(directory, disk);
+      this.#log = new Log(directory, disk);
+      this.#log.recover((payload, isSynced) => this.#replay(payload, isSynced));
+      this.#dropOrphans();
+      // From here on a failed sync before this opening is made good, and what a lost tail may have used is passed over.
+      if (this.#identity.tailMayBeLost) this.#skipInodes();
+      this.#identity = { ...this.#identity, clean: false, syncFailed: false };
+      saveIdentity(directory, this.#identity);
     } catch (error) {
-      fs.closeSync(this.#lock);
+      this.#closeFiles();
       throw error;
     }
   }
 
-  /** Opens the journal in `directory`, which is created when it is missing. Throws `in-use`, `journal-damaged`. */
-  static open(directory: string): Journal {
+  /**
+   * Opens the journal in `directory`, which is created when it is missing. Throws `in-use`, `journal-damaged`,
+   * `journal-too-new`, `journal-unusable`.
+   */
+  static open(directory: string, disk: Disk = realDisk): Journal {
     try {
-      fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const made = fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+      if (made !== undefined) syncDirectory(path.dirname(made));
     } catch (cause) {
-      throw new XenoError("journal-unusable", `cannot create the journal directory ${directory}`, { cause });
+      throw new XenoError("journal-unusable", `cannot create the journal directory ${directory}`, {
+        cause,
+        hint: "Look at the permissions and the space there.",
+      });
     }
-    return new Journal(directory);
+    return new Journal(directory, disk);
   }
 
   get lineage(): Buffer {
@@ -86,7 +99,8 @@ export class Journal {
 
   /**
    * Runs `run`, which may `apply` changes, and makes one record of them with the reply that it returns. Whatever it
-   * throws before its first change leaves the journal as it was; a throw after one is a defect and fails the journal.
+   * throws before its first change leaves the journal as it was; a throw after one is a defect and fails the journal,
+   * whose next opening shows nothing of the transaction. The reply is recorded also where nothing was changed.
    */
   transact(key: string | undefined, run: () => Buffer): Buffer {
     if (this.#inTransaction) throw new Error("transactions do not nest");
@@ -95,8 +109,8 @@ export class Journal {
     this.#inTransaction = true;
     try {
       const reply = run();
+      if (key !== undefined) this.apply({ kind: "reply", key, bytes: Buffer.from(reply) });
       if (this.#writer.length > 0) {
-        if (key !== undefined) this.apply({ kind: "reply", key, bytes: Buffer.from(reply) });
         this.#log.append(this.#writer.bytes());
         this.#dirty = true;
       }
@@ -115,6 +129,7 @@ export class Journal {
     if (!this.#inTransaction) throw new Error("a change outside of a transaction");
     this.#writer.change(change);
     this.state.apply(change);
+    this.changeCount++;
   }
 
   /** Appends file bytes; they count once a `lay` change points at them. Throws ENOSPC or EIO. */
@@ -137,26 +152,20 @@ export class Journal {
     }
   }
 
-  /** Settles once everything so far is on stable storage. Callers that come while a sync runs share the next one. */
+  /**
+   * Settles once everything so far is on stable storage. Callers that come while a sync runs share the next one; where
+   * nothing has changed since it began, they share the running one.
+   */
   sync(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#next !== undefined) return this.#next;
-    if (this.#running === undefined) {
-      if (!this.#dirty) return Promise.resolve();
-      this.#running = this.#syncNow().finally(() => {
-        this.#running = undefined;
-      });
-      return this.#running;
-    }
-    // Its failure is the failure of this one too: the journal has failed by then, and #syncNow says so.
-    this.#next = this.#running
+    if (!this.#dirty) return this.#running ?? Promise.resolve();
+    if (this.#running === undefined) return this.#startSync();
+    // When the running one fails, the journal has failed, and the next one says so.
+    this.#next ??= this.#running
       .catch(() => {})
       .then(() => {
         this.#next = undefined;
-        this.#running = this.#syncNow().finally(() => {
-          this.#running = undefined;
-        });
-        return this.#running;
+        return this.#startSync();
       });
     return this.#next;
   }
@@ -171,30 +180,85 @@ export class Journal {
       }
     } finally {
       this.#failure ??= new XenoError("journal-closed", `the journal ${this.directory} is closed`);
-      this.#log.close();
-      this.#segments.close();
-      fs.closeSync(this.#lock);
+      await Promise.allSettled([this.#running, this.#next]);
+      this.#closeFiles();
     }
+  }
+
+  #startSync(): Promise<void> {
+    this.#running = this.#syncNow().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
   }
 
   async #syncNow(): Promise<void> {
     this.flush();
     this.#dirty = false;
+    const sequence = this.#log.sequence;
     try {
       // The data first: a synced record never points at bytes that are not there (J1).
       await this.#segments.sync();
-      await this.#log.sync();
+      await this.#log.sync(sequence);
     } catch (error) {
-      throw this.#fail(error);
+      throw this.#failSync(error);
     }
   }
 
-  #replay(payload: Buffer): void {
-    for (const change of new ChangeReader(payload).changes()) this.state.apply(change);
+  /** Takes a record in, unless it must not count: its data is not there, or a failed sync may have dropped it. */
+  #replay(payload: Buffer, isSynced: boolean): boolean {
+    if (!isSynced && this.#identity.syncFailed) return false;
+    const changes = [...new ChangeReader(payload).changes()];
+    for (const change of changes) if (!this.#hasData(change, isSynced)) return false;
+    for (const change of changes) this.state.apply(change);
+    return true;
+  }
+
+  /** Of what was synced only that it is there at all: to read it would take as long as the journal is large. */
+  #hasData(change: Change, isSynced: boolean): boolean {
+    if (change.kind !== "lay" || change.extent.address === lowerAddress) return true;
+    const { address, length } = change.extent;
+    if (isSynced) return this.#segments.holds(address, length);
+    return this.#segments.verify(address, length, change.checksum);
+  }
+
+  /** Files without a name that were kept open when the process died: nobody can reach them any more. */
+  #dropOrphans(): void {
+    for (const inode of this.state.inodes.values()) {
+      if (inode.links > 0 || inode.parent !== 0) continue;
+      // Of one from a layer below it must stay known that it is gone.
+      if (inode.id < firstLayerId) this.state.inodes.delete(inode.id);
+      else this.state.apply({ kind: "cut", id: inode.id, size: 0 });
+    }
+  }
+
+  #skipInodes(): void {
+    this.transact(undefined, () => {
+      this.apply({ kind: "skip", nextInode: this.state.nextInode + skippedInodes });
+      return Buffer.alloc(0);
+    });
+    this.flush();
+    this.#log.syncNow();
+  }
+
+  #closeFiles(): void {
+    this.#log?.close();
+    this.#segments?.close();
+    fs.closeSync(this.#lock);
   }
 
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw new FileSystemError("EIO", String(this.#failure));
+  }
+
+  /** The next opener must know: what the operating system shows it may not be on the disk. */
+  #failSync(cause: unknown): unknown {
+    try {
+      saveIdentity(this.directory, { ...this.#identity, syncFailed: true });
+    } catch {
+      // The disk takes nothing any more.
+    }
+    return this.#fail(cause);
   }
 
   #fail(cause: unknown): unknown {
@@ -204,9 +268,4 @@ export class Journal {
     });
     return this.#failure;
   }
-}
-
-/** A file without a name that was kept open when the process died: nobody can reach it any more. */
-function isOrphan(inode: JournalInode): boolean {
-  return inode.links <= 0 && inode.parent === 0;
 }

@@ -9,12 +9,14 @@
  * - (L2) Space is written with zeros before it is needed, so that appending neither runs out of space nor changes the
  *   file's size: fdatasync then has no metadata to write, and a zero length ends the log.
  * - (L3) What was synced is marked beside the log. A bad record before the mark is damage, and opening refuses; after
- *   it, it is a torn tail that no one was promised: it is zeroed before anything new is appended.
+ *   it, it is a torn tail that no one was promised: it is zeroed, and the zeros synced, before anything is appended.
+ * - (L4) The mark is written after the sync that it speaks of and counts only what that sync covered; it may lag.
  */
 import fs from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
+import { type Disk, writeFully } from "./disk.ts";
 
 const magic = "XENOJRNL";
 const version = 1;
@@ -25,10 +27,17 @@ const stepBytes = 1024 * 1024;
 /** Larger than any transaction: the largest is an extended attribute of 64 KiB or a reply. */
 const maxPayloadBytes = 16 * 1024 * 1024;
 
+/**
+ * Takes one record's payload; `isSynced` where the mark covers it. Returns false when the data that it points at is not
+ * there, and then nothing of it was taken and the log ends before it.
+ */
+export type Replay = (payload: Buffer, isSynced: boolean) => boolean;
+
 export class Log {
   readonly #file: number;
   readonly #mark: number;
   readonly #path: string;
+  readonly #disk: Disk;
   #epoch = 0;
   #sequence = 0;
   #checksum = 0;
@@ -38,7 +47,8 @@ export class Log {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
 
-  constructor(directory: string) {
+  constructor(directory: string, disk: Disk) {
+    this.#disk = disk;
     this.#path = path.join(directory, "log");
     const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
     this.#file = fs.openSync(this.#path, flags, 0o600);
@@ -46,7 +56,7 @@ export class Log {
   }
 
   /** Calls back with each record's payload in order; afterwards the log is ready for appending. */
-  recover(replay: (payload: Buffer) => void): void {
+  recover(replay: Replay): void {
     const size = fs.fstatSync(this.#file).size;
     const marked = this.#readMark();
     if (size < fileHeaderBytes) {
@@ -54,20 +64,16 @@ export class Log {
       this.#writeFileHeader();
     } else this.#checkFileHeader();
     this.#reserved = Math.max(size, fileHeaderBytes);
-    this.#scan(size, replay);
+    const reason = this.#scan(size, marked, replay);
     if (this.#sequence < marked)
-      throw this.#damaged(`record ${this.#sequence + 1} does not verify, and ${marked} records had been synced`);
+      throw this.#damaged(`record ${this.#sequence + 1} ${reason}, and ${marked} records had been synced`);
     this.#zeroTail(size);
     this.#epoch++;
   }
 
+  /** How many records have been appended in the life of the log. */
   get sequence(): number {
     return this.#sequence;
-  }
-
-  /** True while there are appended records that `flush` has not handed over. */
-  get hasPending(): boolean {
-    return this.#pendingBytes > 0;
   }
 
   /** Makes sure that `bytes` more can be appended. Throws ENOSPC, or EIO, before anything has changed. */
@@ -75,12 +81,11 @@ export class Log {
     const wanted = this.#end + this.#pendingBytes + bytes + recordHeaderBytes;
     while (this.#reserved < wanted) {
       try {
-        fs.writeSync(this.#file, Buffer.alloc(stepBytes), 0, stepBytes, this.#reserved);
+        this.#reserved += this.#disk.write(this.#file, Buffer.alloc(stepBytes), 0, stepBytes, this.#reserved);
       } catch (cause) {
         const full = (cause as NodeJS.ErrnoException).code === "ENOSPC";
         throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot extend the log ${this.#path}: ${String(cause)}`);
       }
-      this.#reserved += stepBytes;
     }
   }
 
@@ -103,18 +108,24 @@ export class Log {
   flush(): void {
     if (this.#pendingBytes === 0) return;
     const bytes = this.#pending.length === 1 ? this.#pending[0] : Buffer.concat(this.#pending);
-    for (let written = 0; written < bytes.length; )
-      written += fs.writeSync(this.#file, bytes, written, bytes.length - written, this.#end + written);
+    writeFully(this.#disk, this.#file, bytes, this.#end);
     this.#end += bytes.length;
     this.#pending = [];
     this.#pendingBytes = 0;
   }
 
-  /** Settles when all that was flushed before the call is on stable storage. Runs off the event loop. */
-  async sync(): Promise<void> {
-    const sequence = this.#sequence;
-    await new Promise<void>((resolve, reject) => fs.fdatasync(this.#file, (e) => (e === null ? resolve() : reject(e))));
+  /**
+   * Settles when all that was flushed before the call is on stable storage, and marks `sequence` as the last record that
+   * is there with its data. Runs off the event loop: what is appended meanwhile is not marked.
+   */
+  async sync(sequence: number): Promise<void> {
+    await this.#disk.sync(this.#file);
     this.#writeMark(sequence);
+  }
+
+  /** As `sync`, at once: for use before anything is served. */
+  syncNow(): void {
+    fs.fdatasyncSync(this.#file);
   }
 
   close(): void {
@@ -122,34 +133,54 @@ export class Log {
     fs.closeSync(this.#mark);
   }
 
-  #scan(size: number, replay: (payload: Buffer) => void): void {
+  /** Reads records up to the first that is none; returns what is wrong with that one. */
+  #scan(size: number, marked: number, replay: Replay): string {
     const header = Buffer.alloc(recordHeaderBytes);
     for (;;) {
-      if (this.#end + recordHeaderBytes > size) return;
+      if (this.#end + recordHeaderBytes > size) return "is not there";
       fs.readSync(this.#file, header, 0, recordHeaderBytes, this.#end);
       const length = header.readUInt32LE(0);
-      if (length === 0 || length > maxPayloadBytes || this.#end + recordHeaderBytes + length > size) return;
+      if (length === 0) return "is not there";
+      if (length > maxPayloadBytes || this.#end + recordHeaderBytes + length > size) return "does not verify";
       const record = Buffer.allocUnsafe(recordHeaderBytes + length);
-      if (fs.readSync(this.#file, record, 0, record.length, this.#end) !== record.length) return;
+      fs.readSync(this.#file, record, 0, record.length, this.#end);
       const checksum = sumRecord(record, this.#checksum);
-      if (checksum !== record.readUInt32LE(4) || record.readDoubleLE(12) !== this.#sequence + 1) return;
-      replay(record.subarray(recordHeaderBytes));
+      const epoch = record.readUInt32LE(8);
+      if (checksum !== record.readUInt32LE(4) || epoch < this.#epoch) return "does not verify";
+      if (record.readDoubleLE(12) !== this.#sequence + 1) return "does not verify";
+      if (!this.#replay(record.subarray(recordHeaderBytes), marked, replay)) return "lacks its data";
       this.#checksum = checksum;
-      this.#epoch = record.readUInt32LE(8);
+      this.#epoch = epoch;
       this.#sequence++;
       this.#end += record.length;
     }
   }
 
-  /** A torn tail must not look like records of this epoch later on. Written in steps: it may be many MiB. */
+  #replay(payload: Buffer, marked: number, replay: Replay): boolean {
+    try {
+      return replay(payload, this.#sequence < marked);
+    } catch (cause) {
+      if (cause instanceof XenoError && cause.code !== "journal-damaged") throw cause;
+      throw this.#damaged(`record ${this.#sequence + 1} makes no sense: ${(cause as Error).message}`, cause);
+    }
+  }
+
+  /**
+   * A torn tail must not come back, whatever of the records that are written over it reaches the disk: so it is synced.
+   * Written in steps: it may be many MiB.
+   */
   #zeroTail(size: number): void {
+    let isTorn = false;
     const zeros = Buffer.alloc(64 * 1024);
     const found = Buffer.alloc(zeros.length);
     for (let at = this.#end; at < size; at += zeros.length) {
       const length = Math.min(zeros.length, size - at);
       fs.readSync(this.#file, found, 0, length, at);
-      if (found.compare(zeros, 0, length, 0, length) !== 0) fs.writeSync(this.#file, zeros, 0, length, at);
+      if (found.compare(zeros, 0, length, 0, length) === 0) continue;
+      writeFully(this.#disk, this.#file, zeros.subarray(0, length), at);
+      isTorn = true;
     }
+    if (isTorn) fs.fdatasyncSync(this.#file);
   }
 
   #writeFileHeader(): void {
@@ -189,8 +220,9 @@ export class Log {
 
   #markSlot = 0;
 
-  #damaged(what: string): XenoError {
+  #damaged(what: string, cause?: unknown): XenoError {
     return new XenoError("journal-damaged", `the log ${this.#path} is damaged: ${what}`, {
+      cause,
       hint: "Nothing was changed. Restore the journal from a snapshot or a copy.",
     });
   }

@@ -2,50 +2,56 @@
  * Segments: the files that hold the bytes that were written to a journal.
  *
  * An address is `segment * segmentBytes + position`. Bytes are appended and never overwritten, so what a record of the
- * log points at stays what it was (J1). A write never spans two segments.
+ * log points at stays what it was (J1). A write never spans two segments. Appending goes on at the end of the last file:
+ * what a crash left there and no record points at stays as garbage, and a record that points past the end is no record.
  */
 import fs from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
+import { type Disk, syncDirectoryLater, writeFully } from "./disk.ts";
 
 export const segmentBytes = 64 * 1024 * 1024;
+const maxOpenFiles = 128;
 
 export class Segments {
   readonly #directory: string;
+  readonly #disk: Disk;
+  /** Open files, least recently used first. */
   readonly #files = new Map<number, number>();
+  /** Bytes in each segment. */
+  readonly #sizes = new Map<number, number>();
+  /** Segments that have bytes which no sync has covered. These, and those being synced, stay open. */
   readonly #unsynced = new Set<number>();
+  #syncing = new Set<number>();
+  #hasNewFile = false;
   #current = 0;
-  #position = 0;
 
-  constructor(directory: string) {
+  constructor(directory: string, disk: Disk) {
     this.#directory = path.join(directory, "segments");
+    this.#disk = disk;
     fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     for (const name of fs.readdirSync(this.#directory)) {
-      const match = /^(\d{8})$/.exec(name);
-      if (match !== null) this.#current = Math.max(this.#current, Number(match[1]));
+      if (!/^\d{8}$/.test(name)) continue;
+      this.#sizes.set(Number(name), fs.statSync(path.join(this.#directory, name)).size);
+      this.#current = Math.max(this.#current, Number(name));
     }
-    this.#position = this.#size(this.#current);
   }
 
   /** Appends bytes and returns their address. Throws ENOSPC or EIO, and then nothing of it counts. */
   append(bytes: Buffer): number {
-    if (this.#position + bytes.length > segmentBytes) {
-      this.#current++;
-      this.#position = 0;
-    }
+    if (bytes.length > segmentBytes) throw new FileSystemError("EFBIG", `a write of ${bytes.length} bytes`);
+    if (this.#size(this.#current) + bytes.length > segmentBytes) this.#current++;
+    const position = this.#size(this.#current);
     try {
-      const file = this.#open(this.#current, true);
-      for (let written = 0; written < bytes.length; )
-        written += fs.writeSync(file, bytes, written, bytes.length - written, this.#position + written);
+      writeFully(this.#disk, this.#open(this.#current), bytes, position);
     } catch (cause) {
       const full = (cause as NodeJS.ErrnoException).code === "ENOSPC";
       throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot write to ${this.#directory}: ${String(cause)}`);
     }
-    const address = this.#current * segmentBytes + this.#position;
-    this.#position += bytes.length;
+    this.#sizes.set(this.#current, position + bytes.length);
     this.#unsynced.add(this.#current);
-    return address;
+    return this.#current * segmentBytes + position;
   }
 
   read(address: number, length: number, target: Buffer, targetOffset: number): void {
@@ -53,7 +59,7 @@ export class Segments {
       const segment = Math.floor((address + done) / segmentBytes);
       const position = (address + done) % segmentBytes;
       const part = Math.min(length - done, segmentBytes - position);
-      const count = fs.readSync(this.#open(segment, false), target, targetOffset + done, part, position);
+      const count = fs.readSync(this.#open(segment), target, targetOffset + done, part, position);
       if (count === 0)
         throw new XenoError("journal-damaged", `segment ${segment} of ${this.#directory} ends at ${position}`, {
           hint: "Restore the journal from a snapshot or a copy.",
@@ -62,29 +68,32 @@ export class Segments {
     }
   }
 
+  /** Whether there are bytes at all of an address range of one write. */
+  holds(address: number, length: number): boolean {
+    const position = address % segmentBytes;
+    return position + length <= this.#size(Math.floor(address / segmentBytes));
+  }
+
   /** Whether the bytes at an address are those that a record points at. */
   verify(address: number, length: number, checksum: number): boolean {
+    if (!this.holds(address, length)) return false;
     const bytes = Buffer.allocUnsafe(length);
-    try {
-      this.read(address, length, bytes, 0);
-    } catch {
-      return false;
-    }
+    this.read(address, length, bytes, 0);
     return crc32(bytes) === checksum;
   }
 
-  /** Settles when all that was appended before the call is on stable storage. */
+  /** Settles when all that was appended before the call is on stable storage. One call at a time. */
   async sync(): Promise<void> {
     const segments = [...this.#unsynced];
     this.#unsynced.clear();
-    await Promise.all(
-      segments.map(
-        (segment) =>
-          new Promise<void>((resolve, reject) =>
-            fs.fdatasync(this.#open(segment, false), (error) => (error === null ? resolve() : reject(error))),
-          ),
-      ),
-    );
+    this.#syncing = new Set(segments);
+    if (this.#hasNewFile) {
+      this.#hasNewFile = false;
+      await syncDirectoryLater(this.#directory);
+    }
+    const synced = await Promise.allSettled(segments.map((segment) => this.#disk.sync(this.#open(segment))));
+    this.#syncing.clear();
+    for (const result of synced) if (result.status === "rejected") throw result.reason;
   }
 
   close(): void {
@@ -92,31 +101,37 @@ export class Segments {
     this.#files.clear();
   }
 
-  #path(segment: number): string {
-    return path.join(this.#directory, String(segment).padStart(8, "0"));
-  }
-
   #size(segment: number): number {
-    return fs.statSync(this.#path(segment), { throwIfNoEntry: false })?.size ?? 0;
+    return this.#sizes.get(segment) ?? 0;
   }
 
-  #open(segment: number, create: boolean): number {
+  #open(segment: number): number {
     const known = this.#files.get(segment);
-    if (known !== undefined) return known;
-    const flags = fs.constants.O_RDWR | (create ? fs.constants.O_CREAT : 0);
-    const file = fs.openSync(this.#path(segment), flags, 0o600);
+    if (known !== undefined) {
+      if (segment === this.#current) return known;
+      this.#files.delete(segment);
+      this.#files.set(segment, known);
+      return known;
+    }
+    if (this.#files.size >= maxOpenFiles) this.#closeOldest();
+    const isNew = !this.#sizes.has(segment);
+    const flags = fs.constants.O_RDWR | (isNew ? fs.constants.O_CREAT : 0);
+    const name = String(segment).padStart(8, "0");
+    const file = fs.openSync(path.join(this.#directory, name), flags, 0o600);
     this.#files.set(segment, file);
-    if (create) syncDirectory(this.#directory);
+    if (isNew) {
+      this.#sizes.set(segment, 0);
+      this.#hasNewFile = true;
+    }
     return file;
   }
-}
 
-/** A new file's name is on stable storage only once its directory is. */
-export function syncDirectory(directory: string): void {
-  const handle = fs.openSync(directory, fs.constants.O_RDONLY);
-  try {
-    fs.fsyncSync(handle);
-  } finally {
-    fs.closeSync(handle);
+  #closeOldest(): void {
+    for (const [segment, file] of this.#files) {
+      if (segment === this.#current || this.#unsynced.has(segment) || this.#syncing.has(segment)) continue;
+      this.#files.delete(segment);
+      fs.closeSync(file);
+      return;
+    }
   }
 }

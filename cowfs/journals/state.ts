@@ -29,7 +29,7 @@ export interface InodeFields {
   parent: FileId;
   /** Link target of a symlink; else empty. */
   target: Name;
-  /** The verifier of the exclusive CREATE that made it (RFC 1813 section 3.3.8). */
+  /** Of the exclusive CREATE that made it (RFC 1813 section 3.3.8), until its content or attributes change. */
   verifier: bigint | undefined;
 }
 
@@ -38,8 +38,8 @@ export interface JournalInode extends InodeFields {
   used: number;
   readonly entries: JournalEntries;
   readonly extents: Extent[];
-  /** Undefined: those of the layer below. */
-  extendedAttributes: Map<Name, Buffer> | undefined;
+  /** What differs from the layer below, name by name: another value, or undefined for one that was removed. */
+  extendedAttributes: Map<Name, Buffer | undefined> | undefined;
 }
 
 /** A layer's place in this lineage: file ids of the layer carry the slot's number for ever. */
@@ -61,9 +61,14 @@ export type Change =
   | { kind: "lay"; id: FileId; extent: Extent; checksum: number }
   | { kind: "cut"; id: FileId; size: number }
   | { kind: "wrote"; id: FileId; size: number; mode: number; time: Time }
-  | { kind: "attributes"; id: FileId; values: ReadonlyMap<Name, Buffer> }
+  | { kind: "attribute"; id: FileId; name: Name; value: Buffer | undefined }
   | { kind: "slot"; slot: Slot }
-  | { kind: "reply"; key: string; bytes: Buffer };
+  | { kind: "reply"; key: string; bytes: Buffer }
+  /** Inode numbers below are not given out any more: a lost tail may have used them. */
+  | { kind: "skip"; nextInode: number };
+
+/** Ids below are of inodes that were born in the journal; those of the layers have a slot number above. */
+export const firstLayerId = 2 ** 40;
 
 /** Replies that are remembered for retransmissions: the last so many of a journal (DESIGN 5, "Exactly once"). */
 export const maxReplies = 65_536;
@@ -99,17 +104,24 @@ export class JournalState {
         inode.mode = change.mode;
         inode.modified = change.time;
         inode.changed = change.time;
+        inode.verifier = undefined;
         return;
       }
-      case "attributes":
-        this.get(change.id).extendedAttributes = new Map(change.values);
+      case "attribute": {
+        const inode = this.get(change.id);
+        inode.extendedAttributes ??= new Map();
+        inode.extendedAttributes.set(change.name, change.value);
         return;
+      }
       case "slot":
         this.slots.set(change.slot.number, change.slot);
         this.nextSlot = Math.max(this.nextSlot, change.slot.number + 1);
         return;
       case "reply":
         return this.#remember(change.key, change.bytes);
+      case "skip":
+        this.nextInode = Math.max(this.nextInode, change.nextInode);
+        return;
     }
   }
 
@@ -133,21 +145,19 @@ export class JournalState {
       extents: [],
       extendedAttributes: undefined,
     });
-    if (fields.id < 2 ** 40 && fields.id >= this.nextInode) this.nextInode = fields.id + 1;
+    if (fields.id < firstLayerId && fields.id >= this.nextInode) this.nextInode = fields.id + 1;
   }
 
   #lay(id: FileId, extent: Extent): void {
     const inode = this.get(id);
-    const appends = extent.offset >= (inode.extents.at(-1)?.offset ?? 0) + (inode.extents.at(-1)?.length ?? 0);
+    inode.used += extent.length - countBytes(inode.extents, extent.offset, extent.offset + extent.length);
     layExtent(inode.extents, extent);
-    // Counting anew is linear in the extents; a file that is only appended to never needs it.
-    inode.used = appends ? inode.used + extent.length : countBytes(inode.extents);
   }
 
   #cut(id: FileId, size: number): void {
     const inode = this.get(id);
+    inode.used -= countBytes(inode.extents, size, Number.MAX_SAFE_INTEGER);
     clearRange(inode.extents, size, Number.MAX_SAFE_INTEGER);
-    inode.used = countBytes(inode.extents);
   }
 
   #remember(key: string, bytes: Buffer): void {

@@ -16,9 +16,10 @@ import { whiteout } from "../trees/tree.ts";
 import { createClock } from "./clock.ts";
 import { makeFileId, rootId, slotOf } from "./file-ids.ts";
 import { maxMountFileBytes, mountFileName } from "./mount-file.ts";
-import { isDirectory } from "./permissions.ts";
+import { type MountText, readMountText } from "./mounts.ts";
+import { isDirectory, isRegular, isSymlink } from "./permissions.ts";
 import { readExtents } from "./reading.ts";
-import { type Branch, type ResolveLayer, readMountText, Stack, type StackedDirectory } from "./stack.ts";
+import { type Branch, type ResolveLayer, Stack, type StackedDirectory } from "./stack.ts";
 
 export class UnionCore {
   readonly journal: Journal;
@@ -29,18 +30,20 @@ export class UnionCore {
   /** The files that some directory's layers were read from. */
   readonly #mountFiles = new Set<FileId>();
   #mountsChanged = false;
+  readonly #openedAt: Time;
 
   constructor(journal: Journal, resolve: ResolveLayer, onMountError: (error: XenoError) => void) {
     this.journal = journal;
     this.stack = new Stack(
       journal,
       resolve,
-      { readMountFile: (id, own) => this.#readMountFile(id, own) },
+      { readMountFile: (...asked) => this.#readMountFile(...asked) },
       onMountError,
     );
     let latest: Time = { seconds: 0, nanoseconds: 0 };
     for (const { changed } of journal.state.inodes.values()) if (isLater(changed, latest)) latest = changed;
     this.clock = createClock(latest);
+    this.#openedAt = this.clock();
   }
 
   /** The journal's inode, if it has one. Throws ESTALE for one that is gone. */
@@ -56,6 +59,7 @@ export class UnionCore {
     return !named && !this.retained.has(inode.id);
   }
 
+  /** The attributes as they are now. Of a file in the journal they are its inode itself: see `getAttributes`. */
   attributes(id: FileId): Attributes {
     const inode = this.find(id);
     if (inode === undefined) return this.#lowerAttributes(id);
@@ -73,16 +77,26 @@ export class UnionCore {
 
   /** The id under a name in a directory, or undefined. */
   findEntry(directory: StackedDirectory, name: Name): FileId | undefined {
-    const entry = this.journal.state.inodes.get(directory.id)?.entries.get(name);
-    if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
     if (directory.mountError !== undefined && name !== mountFileName)
       throw new FileSystemError("EIO", directory.mountError.message);
+    const entry = this.journal.state.inodes.get(directory.id)?.entries.get(name);
+    if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
     return this.stack.find(directory, name);
   }
 
+  /** The directory that holds a directory; 0 for one that was removed while somebody had it open. */
   parent(directory: FileId): FileId {
     const inode = this.find(directory);
     return inode === undefined ? this.stack.parent(directory) : inode.parent;
+  }
+
+  isRemoved(directory: FileId): boolean {
+    return this.find(directory)?.parent === 0;
+  }
+
+  /** Looks at all that `copyUp` will need, where it may fault: call it before the first change. */
+  requireCopyUp(id: FileId): void {
+    if (this.find(id) === undefined && isDirectory(this.attributes(id).mode)) this.stack.parent(id);
   }
 
   /** The journal's inode of an id, made from the layer's where there is none. For use within a transaction. */
@@ -91,7 +105,6 @@ export class UnionCore {
     if (known !== undefined) return known;
     const lower = this.#lowerAttributes(id);
     const directory = isDirectory(lower.mode);
-    const symlink = (lower.mode & FileType.mask) === FileType.symlink;
     const fields: InodeFields = {
       id,
       mode: lower.mode,
@@ -105,11 +118,11 @@ export class UnionCore {
       modified: lower.modified,
       changed: lower.changed,
       parent: directory ? this.stack.parent(id) : 0,
-      target: symlink ? this.#lowerTarget(id) : "",
+      target: isSymlink(lower.mode) ? this.#lowerTarget(id) : "",
       verifier: undefined,
     };
     this.journal.apply({ kind: "put", inode: fields });
-    if ((lower.mode & FileType.mask) === FileType.regular && lower.size > 0)
+    if (isRegular(lower.mode) && lower.size > 0)
       this.journal.apply({
         kind: "lay",
         id,
@@ -131,7 +144,7 @@ export class UnionCore {
   enter(directory: StackedDirectory, name: Name, id: FileId, subdirectories: number, time: Time): void {
     const inode = this.copyUp(directory.id);
     this.put(inode, { links: inode.links + subdirectories, modified: time, changed: time });
-    const cookie = inode.entries.nextCookie;
+    const cookie = inode.entries.get(name)?.cookie ?? inode.entries.nextCookie;
     this.journal.apply({ kind: "enter", directory: directory.id, name, id, cookie });
     this.#noteMountFile(name);
   }
@@ -190,7 +203,8 @@ export class UnionCore {
       deviceMinor: tree.deviceMinor(inode),
       accessed: modified,
       modified,
-      changed: modified,
+      // A layer may claim any time; a later change must not have an earlier one.
+      changed: isLater(modified, this.#openedAt) ? this.#openedAt : modified,
     };
   }
 
@@ -213,31 +227,59 @@ export class UnionCore {
     };
   }
 
-  #readMountFile(directory: FileId, own: readonly Branch[]): string | undefined {
-    const entry = this.journal.state.inodes.get(directory)?.entries.get(mountFileName);
-    if (entry === undefined) {
-      for (const { slot, tree, inode } of own) {
-        const found = tree.find(inode, mountFileName);
-        if (found === whiteout) return undefined;
-        if (found >= 0) return this.#readMountInode(makeFileId(slot, found));
-      }
-      return undefined;
-    }
-    return entry.id === hidden ? undefined : this.#readMountInode(entry.id);
-  }
-
-  #readMountInode(id: FileId): string | undefined {
+  #readMountFile(directory: FileId, parent: FileId, own: readonly Branch[]): MountText | undefined {
+    const id = this.#findMountFile(directory, own);
+    if (id === undefined) return undefined;
     this.#mountFiles.add(id);
     const inode = this.journal.state.inodes.get(id);
-    if (inode === undefined) {
-      const lower = this.stack.locate(id);
-      const regular = (lower.tree.mode(lower.inode) & FileType.mask) === FileType.regular;
-      return regular ? readMountText(lower.tree, lower.inode) : undefined;
+    const slot = inode === undefined ? slotOf(id) : 0;
+    const text = inode === undefined ? this.#readLowerText(id) : this.#readOwnText(inode);
+    return text === undefined ? undefined : { text, slot, path: this.#pathOf(directory, parent) };
+  }
+
+  #findMountFile(directory: FileId, own: readonly Branch[]): FileId | undefined {
+    const entry = this.journal.state.inodes.get(directory)?.entries.get(mountFileName);
+    if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
+    for (const { slot, tree, inode } of own) {
+      const found = tree.find(inode, mountFileName);
+      if (found === whiteout) return undefined;
+      if (found >= 0) return makeFileId(slot, found);
     }
-    if ((inode.mode & FileType.mask) !== FileType.regular) return undefined;
+    return undefined;
+  }
+
+  #readLowerText(id: FileId): string | undefined {
+    const { tree, inode } = this.stack.locate(id);
+    return isRegular(tree.mode(inode)) ? readMountText(tree, inode) : undefined;
+  }
+
+  #readOwnText(inode: JournalInode): string | undefined {
+    if (!isRegular(inode.mode)) return undefined;
     const text = Buffer.alloc(Math.min(inode.size, maxMountFileBytes + 1));
     readExtents(this, inode, 0, text.length, text, 0);
-    return text.toString("utf8");
+    return text.toString("latin1");
+  }
+
+  /** The path of a directory's `.mount`, for messages. The directory itself is just being opened: its parent is given. */
+  #pathOf(directory: FileId, parent: FileId): string {
+    const names: Name[] = [mountFileName];
+    try {
+      for (let at = directory; at !== rootId; ) {
+        const above = this.find(at)?.parent ?? (at === directory ? parent : this.stack.parent(at));
+        names.push(this.#nameIn(above, at));
+        at = above;
+      }
+    } catch {
+      return `${mountFileName} of directory ${directory}`;
+    }
+    return `/${names.reverse().join("/")}`;
+  }
+
+  #nameIn(directory: FileId, id: FileId): Name {
+    const own = this.journal.state.inodes.get(directory)?.entries;
+    if (own !== undefined) for (const entry of own.after(0)) if (entry.id === id) return entry.name;
+    const { tree, inode } = this.stack.locate(id);
+    return tree.nameOf(inode);
   }
 }
 

@@ -1,4 +1,4 @@
-/** CREATE, MKDIR, SYMLINK, MKNOD, LINK: new names. */
+/** CREATE, MKDIR, SYMLINK, MKNOD, LINK: new names. What exists is told before what may not be made, as Linux does. */
 import { FileSystemError } from "../errors.ts";
 import {
   type AttributeChange,
@@ -10,15 +10,16 @@ import {
 } from "../file-system.ts";
 import { setAttributes } from "./changing-attributes.ts";
 import type { UnionCore } from "./core.ts";
-import { isDirectory, isRegular, Permission, requireName, requirePermission } from "./permissions.ts";
+import { isDirectory, isMember, isRegular, Permission, requireChownable, requirePermission } from "./permissions.ts";
 import type { StackedDirectory } from "./stack.ts";
+import { isDots, requireDeviceNumber, requireName, requireTarget, requireValidChange } from "./values.ts";
 
+/** As ext4; a directory's subdirectories are not counted against it. */
 const maxLinks = 65_000;
-const maxTargetBytes = 4095;
 
 export interface NewInode {
-  /** File type and default permissions. */
-  readonly mode: number;
+  /** One of the S_IFMT bits. */
+  readonly type: number;
   readonly deviceMajor?: number;
   readonly deviceMinor?: number;
   readonly target?: Name;
@@ -33,18 +34,15 @@ export function createFile(
   change: AttributeChange,
   mode: CreateMode,
 ): FileId {
-  const directory = openForEntry(core, caller, id, name);
-  const known = core.findEntry(directory, name);
+  const directory = openToSearch(core, caller, id, name);
+  const known = isDots(name) ? id : core.findEntry(directory, name);
   if (known === undefined) {
     const verifier = mode.kind === "exclusive" ? mode.verifier : undefined;
-    return createInode(core, caller, directory, name, change, { mode: FileType.regular | 0o644, verifier });
+    return createInode(core, caller, directory, name, change, { type: FileType.regular, verifier });
   }
-  if (mode.kind === "guarded") throw new FileSystemError("EEXIST");
+  if (mode.kind === "exclusive" && core.find(known)?.verifier === mode.verifier) return known;
+  if (mode.kind !== "unchecked") throw new FileSystemError("EEXIST");
   const attributes = core.attributes(known);
-  if (mode.kind === "exclusive") {
-    if (core.journal.state.inodes.get(known)?.verifier !== mode.verifier) throw new FileSystemError("EEXIST");
-    return known;
-  }
   if (!isRegular(attributes.mode)) throw new FileSystemError(isDirectory(attributes.mode) ? "EISDIR" : "EEXIST");
   if (change.size !== undefined) setAttributes(core, caller, known, { size: change.size });
   return known;
@@ -57,39 +55,40 @@ export function createEntry(
   id: FileId,
   name: Name,
   change: AttributeChange,
-  inode: NewInode,
+  made: NewInode,
 ): FileId {
-  const directory = openForEntry(core, caller, id, name);
-  if (core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
-  if (inode.target !== undefined) {
-    if (inode.target.length === 0) throw new FileSystemError("ENOENT");
-    if (inode.target.length > maxTargetBytes) throw new FileSystemError("ENAMETOOLONG");
-    if (inode.target.includes("\0")) throw new FileSystemError("EINVAL");
-  }
-  return createInode(core, caller, directory, name, change, inode);
+  if (made.target !== undefined) requireTarget(made.target);
+  const directory = openToSearch(core, caller, id, name);
+  if (isDots(name) || core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
+  return createInode(core, caller, directory, name, change, made);
 }
 
 export function linkEntry(core: UnionCore, caller: Caller, id: FileId, directoryId: FileId, name: Name): void {
-  const attributes = core.attributes(id);
-  const directory = openForEntry(core, caller, directoryId, name);
-  if (core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
-  requirePermission(caller, core.attributes(directoryId), Permission.write | Permission.execute);
-  if (isDirectory(attributes.mode)) throw new FileSystemError("EPERM");
-  if (attributes.links >= maxLinks) throw new FileSystemError("EMLINK");
+  const { mode, links } = core.attributes(id);
+  const directory = openToSearch(core, caller, directoryId, name);
+  if (isDots(name) || core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
+  requireExtensible(core, caller, directoryId);
+  if (isDirectory(mode)) throw new FileSystemError("EPERM");
+  if (links === 0) throw new FileSystemError("ENOENT");
+  if (links >= maxLinks) throw new FileSystemError("EMLINK");
   const time = core.clock();
-  const inode = core.copyUp(id);
-  core.put(inode, { links: inode.links + 1, changed: time });
+  core.put(core.copyUp(id), { links: links + 1, changed: time });
   core.enter(directory, name, id, 0, time);
 }
 
-/** The directory for a new name. Whether the name exists is told before whether it may be made, as Linux does. */
-function openForEntry(core: UnionCore, caller: Caller, id: FileId, name: Name): StackedDirectory {
+/** A directory in which the caller may look for a name. */
+export function openToSearch(core: UnionCore, caller: Caller, id: FileId, name: Name): StackedDirectory {
   const directory = core.directory(id);
   requirePermission(caller, core.attributes(id), Permission.execute);
   requireName(name);
-  if (name === "." || name === "..") throw new FileSystemError("EEXIST");
-  core.parent(id);
+  core.requireCopyUp(id);
   return directory;
+}
+
+/** Nothing is made in a directory that was removed while somebody had it open. */
+export function requireExtensible(core: UnionCore, caller: Caller, directory: FileId): void {
+  if (core.isRemoved(directory)) throw new FileSystemError("ENOENT");
+  requirePermission(caller, core.attributes(directory), Permission.write | Permission.execute);
 }
 
 function createInode(
@@ -98,41 +97,51 @@ function createInode(
   directory: StackedDirectory,
   name: Name,
   change: AttributeChange,
-  made: NewInode,
+  { type, deviceMajor = 0, deviceMinor = 0, target = "", verifier }: NewInode,
 ): FileId {
-  const above = core.attributes(directory.id);
-  requirePermission(caller, above, Permission.write | Permission.execute);
-  const isNewDirectory = isDirectory(made.mode);
-  const inheritsGroup = (above.mode & 0o2000) !== 0;
-  const gid = inheritsGroup ? above.gid : caller.gid;
-  let mode = (made.mode & FileType.mask) | ((change.mode ?? made.mode) & 0o7777);
-  if (inheritsGroup && isNewDirectory) mode |= 0o2000;
-  if (caller.uid !== 0 && isRegular(mode) && gid !== caller.gid && !caller.groups.includes(gid)) mode &= ~0o2000;
-  if (caller.uid !== 0 && change.uid !== undefined && change.uid !== caller.uid) throw new FileSystemError("EPERM");
-  if (caller.uid !== 0 && change.gid !== undefined && change.gid !== gid && !caller.groups.includes(change.gid))
-    throw new FileSystemError("EPERM");
+  requireExtensible(core, caller, directory.id);
+  if ((type === FileType.block || type === FileType.character) && caller.uid !== 0) throw new FileSystemError("EPERM");
+  requireValidChange(change);
+  requireDeviceNumber(deviceMajor);
+  requireDeviceNumber(deviceMinor);
+  const ownership = ownershipOf(caller, core.attributes(directory.id), type, change);
   const time = core.clock();
+  const { accessed = "now", modified = "now" } = change;
   const id = core.journal.allocateInode();
-  const target = made.target ?? "";
   core.journal.apply({
     kind: "put",
     inode: {
       id,
-      mode,
-      links: isNewDirectory ? 0 : 1,
-      uid: change.uid ?? caller.uid,
-      gid: change.gid ?? gid,
-      size: isRegular(mode) ? (change.size ?? 0) : target.length,
-      deviceMajor: made.deviceMajor ?? 0,
-      deviceMinor: made.deviceMinor ?? 0,
-      accessed: change.accessed === undefined || change.accessed === "now" ? time : change.accessed,
-      modified: change.modified === undefined || change.modified === "now" ? time : change.modified,
+      ...ownership,
+      links: type === FileType.directory ? 0 : 1,
+      size: type === FileType.regular ? (change.size ?? 0) : target.length,
+      deviceMajor,
+      deviceMinor,
+      accessed: accessed === "now" ? time : accessed,
+      modified: modified === "now" ? time : modified,
       changed: time,
-      parent: isNewDirectory ? directory.id : 0,
+      parent: type === FileType.directory ? directory.id : 0,
       target,
-      verifier: made.verifier,
+      verifier,
     },
   });
-  core.enter(directory, name, id, isNewDirectory ? 1 : 0, time);
+  core.enter(directory, name, id, type === FileType.directory ? 1 : 0, time);
   return id;
+}
+
+/**
+ * A set-group-ID directory gives its group to what is made in it, and its bit to directories; there, an executable of
+ * another group's keeps no set-group-ID for someone who is no member. Others than the caller own it as far as the
+ * caller could chown it.
+ */
+function ownershipOf(caller: Caller, above: { mode: number; gid: number }, type: number, change: AttributeChange) {
+  const inherits = (above.mode & 0o2000) !== 0;
+  const owner = { uid: caller.uid, gid: inherits ? above.gid : caller.gid };
+  requireChownable(caller, owner, change);
+  const { uid = owner.uid, gid = owner.gid } = change;
+  let { mode = 0 } = change;
+  if (type === FileType.directory) mode = (mode & 0o1777) | (inherits ? 0o2000 : 0);
+  else if ((mode & 0o2010) === 0o2010 && caller.uid !== 0 && !isMember(caller, gid)) mode &= ~0o2000;
+  if (type === FileType.symlink) mode = 0o777;
+  return { mode: type | mode, uid, gid };
 }

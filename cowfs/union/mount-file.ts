@@ -21,7 +21,10 @@ export interface MountLine {
   readonly line: number;
 }
 
-/** The layers below `.`, strongest first. Throws `mount-malformed` with file, line and reason. `path` is for messages. */
+/**
+ * The layers below `.`, strongest first. `text` holds the file's bytes, one per char. Throws `mount-malformed` with file, line and
+ * reason; `path` is for messages.
+ */
 export function parseMountFile(text: string, path: string): MountLine[] {
   const layers: MountLine[] = [];
   const fail = (line: number, reason: string): never => {
@@ -29,6 +32,7 @@ export function parseMountFile(text: string, path: string): MountLine[] {
       hint: "Each line is '.', or a URL with 'ro' before it, such as: ro template://Debian/12/current",
     });
   };
+  if (text.length > maxMountFileBytes) fail(1, `the file is larger than ${maxMountFileBytes} bytes`);
   let sawSelf = false;
   for (const [index, raw] of text.split("\n").entries()) {
     const number = index + 1;
@@ -47,7 +51,7 @@ export function parseMountFile(text: string, path: string): MountLine[] {
     if (access !== "ro" && access !== "rw") fail(number, `'${access}' is neither ro nor rw`);
     if (words.length !== 1) fail(number, "more than one URL on a line");
     const url = words[0];
-    if (!/^[a-z][a-z0-9+.-]*:\/\/\S+$/.test(url)) fail(number, `'${url}' is not a URL`);
+    if (!/^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]+$/.test(url)) fail(number, `'${url}' is not a URL`);
     if (access === "rw") fail(number, `'${url}' cannot be written: only the journal is writable`);
     layers.push({ url, line: number });
     if (layers.length > maxLayers) fail(number, `more than ${maxLayers} layers`);

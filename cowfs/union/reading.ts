@@ -1,19 +1,19 @@
 /** Reading through the union: data, listings, link targets, extended attributes. Nothing here changes anything. */
 import { FileSystemError } from "../errors.ts";
-import { type Caller, type DirectoryEntry, type FileId, FileType, type Name } from "../file-system.ts";
+import type { Caller, DirectoryEntry, FileId, Name } from "../file-system.ts";
 import { hidden } from "../journals/entries.ts";
 import { findExtent, lowerAddress } from "../journals/extents.ts";
 import type { JournalInode } from "../journals/state.ts";
 import type { UnionCore } from "./core.ts";
-import { isDirectory, Permission, permits, requirePermission } from "./permissions.ts";
-
-/** Cookies of entries that the journal holds come after all that the layers below can have. */
-const journalCookies = 2 ** 40;
+import { isDirectory, isRegular, isSymlink, Permission, requirePermission, requireReadable } from "./permissions.ts";
+import { requireSize } from "./values.ts";
 
 /**
- * Reads file bytes. An owner may read whatever the mode says, and whoever may execute may read: the client has checked
- * at open, and the NFS server sees no open (RFC 1813 section 4.4).
+ * Cookies of names that only the journal has come after all that the layers below can have. A name that the layers show
+ * keeps its place whatever the journal lays over it.
  */
+const journalCookies = 2 ** 40;
+
 export function readFile(
   core: UnionCore,
   caller: Caller,
@@ -26,8 +26,8 @@ export function readFile(
   const inode = core.find(id);
   const file = inode ?? core.attributes(id);
   requireRegular(file.mode);
-  if (file.uid !== caller.uid && !permits(caller, file, Permission.read))
-    requirePermission(caller, file, Permission.execute);
+  requireReadable(caller, file);
+  requireSize(offset);
   const count = Math.max(0, Math.min(length, file.size - offset));
   if (count === 0) return 0;
   if (inode !== undefined) readExtents(core, inode, offset, count, target, targetOffset);
@@ -82,13 +82,14 @@ export function listDirectory(
   if (cookie < journalCookies) {
     const lower = core.stack.list(directory);
     for (let index = cookie; index < lower.length && listed.length < limit; index++) {
-      const entry = lower[index];
-      if (own?.get(entry.name) === undefined) listed.push({ name: entry.name, id: entry.id, cookie: index + 1 });
+      const { name, id } = lower[index];
+      const shown = own?.get(name)?.id ?? id;
+      if (shown !== hidden) listed.push({ name, id: shown, cookie: index + 1 });
     }
   }
   if (own === undefined || listed.length >= limit) return listed;
   for (const entry of own.after(Math.max(0, cookie - journalCookies))) {
-    if (entry.id === hidden) continue;
+    if (entry.id === hidden || core.stack.find(directory, entry.name) !== undefined) continue;
     listed.push({ name: entry.name, id: entry.id, cookie: journalCookies + entry.cookie });
     if (listed.length >= limit) break;
   }
@@ -98,24 +99,13 @@ export function listDirectory(
 export function readLink(core: UnionCore, id: FileId): Name {
   const inode = core.find(id);
   const mode = inode?.mode ?? core.attributes(id).mode;
-  if ((mode & FileType.mask) !== FileType.symlink) throw new FileSystemError("EINVAL");
+  if (!isSymlink(mode)) throw new FileSystemError("EINVAL");
   if (inode !== undefined) return inode.target;
   const lower = core.stack.locate(id);
   return lower.tree.linkTarget(lower.inode);
 }
 
-/** All extended attributes of an inode, whoever asks. */
-export function readExtendedAttributes(core: UnionCore, id: FileId): ReadonlyMap<Name, Buffer> {
-  const inode = core.find(id);
-  if (inode?.extendedAttributes !== undefined) return inode.extendedAttributes;
-  if (id < journalCookies) return noAttributes;
-  const lower = core.stack.locate(id);
-  return lower.tree.extendedAttributes(lower.inode);
-}
-
-const noAttributes: ReadonlyMap<Name, Buffer> = new Map();
-
 export function requireRegular(mode: number): void {
   if (isDirectory(mode)) throw new FileSystemError("EISDIR");
-  if ((mode & FileType.mask) !== FileType.regular) throw new FileSystemError("EINVAL");
+  if (!isRegular(mode)) throw new FileSystemError("EINVAL");
 }

@@ -3,13 +3,15 @@ import { FileSystemError } from "../errors.ts";
 import type { Caller, FileId, Name, Time } from "../file-system.ts";
 import { hidden } from "../journals/entries.ts";
 import type { UnionCore } from "./core.ts";
+import { openToSearch, requireExtensible } from "./creating.ts";
 import { rootId, slotOf } from "./file-ids.ts";
-import { isDirectory, Permission, requireDeletable, requireName, requirePermission } from "./permissions.ts";
+import { isDirectory, Permission, requireDeletable, requirePermission } from "./permissions.ts";
 import type { StackedDirectory } from "./stack.ts";
+import { isDots } from "./values.ts";
 
 export function removeFile(core: UnionCore, caller: Caller, id: FileId, name: Name): void {
-  const directory = openForRemoval(core, caller, id, name);
-  if (name === "." || name === "..") throw new FileSystemError("EISDIR");
+  const directory = openToSearch(core, caller, id, name);
+  if (isDots(name)) throw new FileSystemError("EISDIR");
   const victim = requireEntry(core, directory, name);
   const attributes = core.attributes(victim);
   requireDeletable(caller, core.attributes(id), attributes);
@@ -20,7 +22,7 @@ export function removeFile(core: UnionCore, caller: Caller, id: FileId, name: Na
 }
 
 export function removeDirectory(core: UnionCore, caller: Caller, id: FileId, name: Name): void {
-  const directory = openForRemoval(core, caller, id, name);
+  const directory = openToSearch(core, caller, id, name);
   if (name === ".") throw new FileSystemError("EINVAL");
   if (name === "..") throw new FileSystemError("ENOTEMPTY");
   const victim = requireEntry(core, directory, name);
@@ -41,40 +43,30 @@ export function renameEntry(
   toId: FileId,
   toName: Name,
 ): void {
-  const from = openForRemoval(core, caller, fromId, fromName);
-  const to = openForRemoval(core, caller, toId, toName);
-  for (const name of [fromName, toName])
-    if (name === "." || name === "..") throw new FileSystemError(name === "." ? "EINVAL" : "ENOTEMPTY");
+  const from = openToSearch(core, caller, fromId, fromName);
+  const to = openToSearch(core, caller, toId, toName);
+  if (isDots(fromName) || isDots(toName)) throw new FileSystemError("EINVAL");
   const moved = requireEntry(core, from, fromName);
-  const attributes = core.attributes(moved);
+  const inode = core.attributes(moved);
+  const movesDirectory = isDirectory(inode.mode);
   const replaced = core.findEntry(to, toName);
-  if (isDirectory(attributes.mode)) requireOutside(core, moved, toId);
+  if (movesDirectory) requireOutside(core, moved, toId);
   if (replaced !== undefined && isDirectory(core.attributes(replaced).mode)) requireNotAbove(core, replaced, fromId);
   if (replaced === moved) return;
-  requireDeletable(caller, core.attributes(fromId), attributes);
-  requirePermission(caller, core.attributes(toId), Permission.write | Permission.execute);
+  requireDeletable(caller, core.attributes(fromId), inode);
+  if (replaced === undefined) requireExtensible(core, caller, toId);
+  else requireReplaceable(core, caller, toId, inode.mode, replaced);
   // Moving a directory rewrites its `..`, which needs write permission on itself (rename(2), EACCES).
-  if (isDirectory(attributes.mode) && fromId !== toId) requirePermission(caller, attributes, Permission.write);
-  if (replaced !== undefined) requireReplaceable(core, caller, toId, attributes.mode, replaced);
+  if (movesDirectory && fromId !== toId) requirePermission(caller, inode, Permission.write);
+  if (replaced !== undefined && movesDirectory) requireEmpty(core, replaced);
+  core.requireCopyUp(moved);
 
   const time = core.clock();
-  const subdirectory = isDirectory(attributes.mode) ? 1 : 0;
-  if (replaced !== undefined) {
-    if (subdirectory === 1) dropDirectory(core, replaced, time);
-    else dropName(core, replaced, time);
-  }
-  const inode = core.copyUp(moved);
-  core.put(inode, { changed: time, parent: subdirectory === 1 ? toId : 0 });
-  core.leave(from, fromName, -subdirectory, time);
-  core.enter(to, toName, moved, replaced === undefined ? subdirectory : 0, time);
-}
-
-function openForRemoval(core: UnionCore, caller: Caller, id: FileId, name: Name): StackedDirectory {
-  const directory = core.directory(id);
-  requirePermission(caller, core.attributes(id), Permission.execute);
-  requireName(name);
-  core.parent(id);
-  return directory;
+  if (replaced !== undefined && movesDirectory) dropDirectory(core, replaced, time);
+  else if (replaced !== undefined) dropName(core, replaced, time);
+  core.put(core.copyUp(moved), { changed: time, parent: movesDirectory ? toId : 0 });
+  core.leave(from, fromName, movesDirectory ? -1 : 0, time);
+  core.enter(to, toName, moved, movesDirectory && replaced === undefined ? 1 : 0, time);
 }
 
 function requireEntry(core: UnionCore, directory: StackedDirectory, name: Name): FileId {
@@ -86,7 +78,7 @@ function requireEntry(core: UnionCore, directory: StackedDirectory, name: Name):
 /** Reads all that the removal of a directory will need, so that nothing faults after the first change. */
 function requireEmpty(core: UnionCore, id: FileId): void {
   const directory = core.directory(id);
-  core.parent(id);
+  core.requireCopyUp(id);
   const own = core.journal.state.inodes.get(id)?.entries;
   if (own !== undefined)
     for (const entry of own.after(0)) if (entry.id !== hidden) throw new FileSystemError("ENOTEMPTY");
@@ -99,13 +91,11 @@ function requireReplaceable(core: UnionCore, caller: Caller, toId: FileId, mode:
   requireDeletable(caller, core.attributes(toId), attributes);
   if (isDirectory(mode) && !isDirectory(attributes.mode)) throw new FileSystemError("ENOTDIR");
   if (!isDirectory(mode) && isDirectory(attributes.mode)) throw new FileSystemError("EISDIR");
-  if (isDirectory(mode)) requireEmpty(core, replaced);
 }
 
 /** A directory cannot move into itself or below (rename(2), EINVAL). */
 function requireOutside(core: UnionCore, moved: FileId, target: FileId): void {
-  core.parent(moved);
-  for (let at = target; ; at = core.parent(at)) {
+  for (let at = target; at !== 0; at = core.parent(at)) {
     if (at === moved) throw new FileSystemError("EINVAL");
     if (at === rootId) return;
   }
@@ -113,7 +103,7 @@ function requireOutside(core: UnionCore, moved: FileId, target: FileId): void {
 
 /** The target of a rename cannot be above its source: it would not be empty. */
 function requireNotAbove(core: UnionCore, replaced: FileId, source: FileId): void {
-  for (let at = source; ; at = core.parent(at)) {
+  for (let at = source; at !== 0; at = core.parent(at)) {
     if (at === replaced) throw new FileSystemError("ENOTEMPTY");
     if (at === rootId) return;
   }

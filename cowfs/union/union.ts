@@ -19,30 +19,35 @@ import type {
   Statistics,
 } from "../file-system.ts";
 import { Access, FileType } from "../file-system.ts";
+import type { Disk } from "../journals/disk.ts";
 import { Journal } from "../journals/journal.ts";
-import {
-  getExtendedAttribute,
-  removeExtendedAttribute,
-  setAttributes,
-  setExtendedAttribute,
-} from "./changing-attributes.ts";
+import { setAttributes } from "./changing-attributes.ts";
 import { emptyRoot, UnionCore } from "./core.ts";
 import { createEntry, createFile, linkEntry } from "./creating.ts";
-import { rootId, slotOf } from "./file-ids.ts";
-import { isDirectory, maxNameBytes, Permission, permits, requirePermission } from "./permissions.ts";
-import { listDirectory, readExtendedAttributes, readFile, readLink } from "./reading.ts";
+import {
+  getExtendedAttribute,
+  listExtendedAttributes,
+  removeExtendedAttribute,
+  setExtendedAttribute,
+} from "./extended-attributes.ts";
+import { baseSlot, rootId, slotOf } from "./file-ids.ts";
+import { isDirectory, Permission, permits, requirePermission } from "./permissions.ts";
+import { listDirectory, readFile, readLink } from "./reading.ts";
 import { removeDirectory, removeFile, renameEntry } from "./removing.ts";
 import type { ResolveLayer } from "./stack.ts";
+import { requireName } from "./values.ts";
 import { writeFile } from "./writing.ts";
 
 export interface UnionOptions {
   /** The journal's directory; created when it is missing. */
   readonly journal: string;
-  /** The layer below the journal at the root; none for a journal that stands alone or brings its own `.mount`. */
+  /** The layer below the journal at the root; by default the one it was opened over before, if any. */
   readonly base?: string;
   readonly resolve: ResolveLayer;
   /** Told of each `.mount` that cannot be honoured. */
   readonly onMountError?: (error: XenoError) => void;
+  /** What the journal writes to; tests make it fail. */
+  readonly disk?: Disk;
   readonly signal: AbortSignal;
 }
 
@@ -50,10 +55,11 @@ const noReply = Buffer.alloc(0);
 
 /** Opens a union. Throws what opening the journal or resolving the base throws. */
 export async function openUnion(options: UnionOptions): Promise<UnionFileSystem> {
-  const journal = Journal.open(options.journal);
+  const journal = Journal.open(options.journal, options.disk);
   try {
     const core = new UnionCore(journal, options.resolve, options.onMountError ?? (() => {}));
-    if (options.base !== undefined) await core.stack.mountBase(options.base, options.signal);
+    const base = options.base ?? journal.state.slots.get(baseSlot)?.url;
+    if (base !== undefined) await core.stack.mountBase(base, options.signal);
     else if (!journal.state.inodes.has(rootId))
       journal.transact(undefined, () => {
         journal.apply({ kind: "put", inode: emptyRoot(core.clock()) });
@@ -86,8 +92,15 @@ export class UnionFileSystem implements FileSystem {
     return this.core.journal.writeVerifier;
   }
 
+  get changeCount(): number {
+    return this.core.journal.changeCount + this.core.stack.changeCount;
+  }
+
+  /** A copy: who asked before a change and after it has two different answers (wcc_data of RFC 1813). */
   getAttributes(id: FileId): Attributes {
-    return this.core.attributes(id);
+    const { mode, links, uid, gid, size, used, deviceMajor, deviceMinor, accessed, modified, changed } =
+      this.core.attributes(id);
+    return { id, mode, links, uid, gid, size, used, deviceMajor, deviceMinor, accessed, modified, changed };
   }
 
   setAttributes(caller: Caller, id: FileId, change: AttributeChange): void {
@@ -97,10 +110,9 @@ export class UnionFileSystem implements FileSystem {
   lookup(caller: Caller, directory: FileId, name: Name): FileId {
     const opened = this.core.directory(directory);
     requirePermission(caller, this.core.attributes(directory), Permission.execute);
+    requireName(name);
     if (name === ".") return directory;
-    if (name === "..") return this.core.parent(directory);
-    if (name.length > maxNameBytes) throw new FileSystemError("ENAMETOOLONG");
-    const id = this.core.findEntry(opened, name);
+    const id = name === ".." ? this.core.parent(directory) || undefined : this.core.findEntry(opened, name);
     if (id === undefined) throw new FileSystemError("ENOENT");
     return id;
   }
@@ -150,14 +162,11 @@ export class UnionFileSystem implements FileSystem {
   }
 
   createDirectory(caller: Caller, directory: FileId, name: Name, change: AttributeChange): FileId {
-    const made = { mode: FileType.directory | 0o755 };
-    return createEntry(this.core, caller, directory, name, change, made);
+    return createEntry(this.core, caller, directory, name, change, { type: FileType.directory });
   }
 
   createSymlink(caller: Caller, directory: FileId, name: Name, target: Name, change: AttributeChange): FileId {
-    const made = { mode: FileType.symlink | 0o777, target };
-    const changeButMode = { ...change, mode: undefined };
-    return createEntry(this.core, caller, directory, name, changeButMode, made);
+    return createEntry(this.core, caller, directory, name, change, { type: FileType.symlink, target });
   }
 
   createSpecial(
@@ -171,8 +180,7 @@ export class UnionFileSystem implements FileSystem {
   ): FileId {
     const device = type === FileType.block || type === FileType.character;
     if (!device && type !== FileType.fifo && type !== FileType.socket) throw new FileSystemError("EINVAL");
-    if (device && caller.uid !== 0) throw new FileSystemError("EPERM");
-    const made = { mode: type | 0o644, deviceMajor, deviceMinor };
+    const made = device ? { type, deviceMajor, deviceMinor } : { type };
     return createEntry(this.core, caller, directory, name, change, made);
   }
 
@@ -211,8 +219,7 @@ export class UnionFileSystem implements FileSystem {
   }
 
   listExtendedAttributes(caller: Caller, id: FileId): Name[] {
-    const names = [...readExtendedAttributes(this.core, id).keys()];
-    return caller.uid === 0 ? names : names.filter((name) => !name.startsWith("trusted."));
+    return listExtendedAttributes(this.core, caller, id);
   }
 
   retain(id: FileId): void {

@@ -16,7 +16,7 @@ import { renameRules } from "./posix-rules/rename.ts";
 import { timeRules } from "./posix-rules/times.ts";
 import { transactionRules } from "./posix-rules/transactions.ts";
 import { unlinkRules } from "./posix-rules/unlink.ts";
-import { type Rule, World } from "./posix-rules/world.ts";
+import { type Reopen, type Rule, World } from "./posix-rules/world.ts";
 
 const chapters: Readonly<Record<string, readonly Rule[]>> = {
   access: accessRules,
@@ -33,12 +33,26 @@ const chapters: Readonly<Record<string, readonly Rule[]>> = {
   unlink: unlinkRules,
 };
 
+export interface SuiteOptions {
+  /** For a file system that fails closed where a transaction fails late: closes it and opens what it left. */
+  reopen?: Reopen;
+  /** Closes what `open` and `reopen` gave. */
+  close?: (fileSystem: FileSystem) => Promise<void>;
+}
+
 /** `open` gives a fresh file system whose root is an empty directory of root's with mode 0755. */
-export function declareFileSystemSuite(test: TestFn, name: string, open: () => Promise<FileSystem>): void {
+export function declareFileSystemSuite(
+  test: TestFn,
+  name: string,
+  open: () => Promise<FileSystem>,
+  { reopen, close }: SuiteOptions = {},
+): void {
   for (const [chapter, rules] of Object.entries(chapters)) {
     for (const [sentence, run] of rules) {
       test(`${name}: ${chapter}: ${sentence}`, async (t) => {
-        await run(new World(await open()));
+        const world = new World(await open(), reopen);
+        t.teardown(() => close?.(world.fs));
+        await run(world);
         t.pass();
       });
     }

@@ -26,11 +26,11 @@ export const transactionRules: readonly Rule[] = [
   ],
   [
     "what fails late takes everything before it back",
-    (w) => {
+    async (w) => {
       const kept = w.file({ name: "kept", content: "abc" });
       const directory = w.directory({ name: "d" });
       w.file({ in: directory, name: "inside" });
-      w.refuses("EIO", (fs) => {
+      await w.takesBack("EIO", (fs) => {
         fs.write(root, kept, 1, Buffer.from("XYZ"));
         fs.setAttributes(root, kept, { mode: 0o600, size: 2 });
         fs.setExtendedAttribute(root, kept, "user.a", nothing, "any");
@@ -44,9 +44,9 @@ export const transactionRules: readonly Rule[] = [
   ],
   [
     "an unlinked file that comes back is whole",
-    (w) => {
+    async (w) => {
       const file = w.file({ name: "f", content: "abc" });
-      w.refuses("EIO", (fs) => {
+      await w.takesBack("EIO", (fs) => {
         fs.removeFile(root, w.top, "f");
         throw new FileSystemError("EIO");
       });

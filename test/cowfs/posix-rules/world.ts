@@ -1,4 +1,4 @@
-import { deepEqual, fail } from "node:assert/strict";
+import { deepEqual, fail, rejects, throws } from "node:assert/strict";
 import { type Errno, FileSystemError } from "../../../cowfs/errors.ts";
 import {
   type AttributeChange,
@@ -27,15 +27,20 @@ export const oddName = "\xff\xfe \n\x01";
 /** Everything of a file system that an operation that failed must not have changed. */
 type Dump = Record<string, unknown>;
 
+/** Opens again what a file system that failed closed left. */
+export type Reopen = (failed: FileSystem) => Promise<FileSystem>;
+
 /** A file system and short ways of arranging and trying things on it. Arranging is done by root. */
 export class World {
-  readonly fs: FileSystem;
+  fs: FileSystem;
   readonly top: FileId;
+  readonly #reopen: Reopen | undefined;
   #names = 0;
 
-  constructor(fs: FileSystem) {
+  constructor(fs: FileSystem, reopen?: Reopen) {
     this.fs = fs;
     this.top = fs.rootId;
+    this.#reopen = reopen;
   }
 
   /** Runs a change as one transaction. */
@@ -60,6 +65,22 @@ export class World {
       deepEqual(thrown.code, errno);
     }
     if (done) fail(`expected ${errno}, but it was done`);
+    deepEqual(this.dump(), before);
+  }
+
+  /**
+   * The transaction fails after its first change and leaves everything as it was: at once, or, where the file system
+   * fails closed, when it is opened again.
+   */
+  async takesBack(errno: Errno, change: (fs: FileSystem) => unknown): Promise<void> {
+    if (this.#reopen === undefined) return this.refuses(errno, change);
+    const before = this.dump();
+    this.fs.flush();
+    throws(() => this.does(change), { code: errno });
+    throws(() => this.does(() => {}), { code: "EIO" });
+    throws(() => this.fs.flush());
+    await rejects(() => this.fs.sync());
+    this.fs = await this.#reopen(this.fs);
     deepEqual(this.dump(), before);
   }
 

@@ -53,7 +53,12 @@ function text(content: string, permissions = 0o644): TreeNode {
 
 const shared = text("one file with two names");
 const template = directory({
-  a: directory({ a: text("lower a/a"), b: directory({ c: text("deep") }), c: symlink("a"), d: directory({ c: shared }) }),
+  a: directory({
+    a: text("lower a/a"),
+    b: directory({ c: text("deep") }),
+    c: symlink("a"),
+    d: directory({ c: shared }),
+  }),
   b: directory({ a: directory({}), b: text("hidden by the overlay") }),
   c: text("a file of the template", 0o4755),
   d: shared,

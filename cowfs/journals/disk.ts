@@ -1,0 +1,42 @@
+/** What a journal asks of the disk and what the disk may refuse: the seam at which tests make it full or broken. */
+import fs from "node:fs";
+import { open } from "node:fs/promises";
+
+export interface Disk {
+  /** As pwrite(2): returns how many bytes it took; throws ENOSPC, EIO. */
+  write(file: number, bytes: Buffer, start: number, length: number, position: number): number;
+  /** As fdatasync(2), off the event loop. */
+  sync(file: number): Promise<void>;
+}
+
+export const realDisk: Disk = {
+  write: fs.writeSync,
+  sync: (file) =>
+    new Promise((resolve, reject) => fs.fdatasync(file, (error) => (error === null ? resolve() : reject(error)))),
+};
+
+/** Writes all of `bytes`, however little the disk takes at a time. */
+export function writeFully(disk: Disk, file: number, bytes: Buffer, position: number): void {
+  for (let written = 0; written < bytes.length; )
+    written += disk.write(file, bytes, written, bytes.length - written, position + written);
+}
+
+/** A new file's name is on stable storage only once its directory is. */
+export function syncDirectory(directory: string): void {
+  const handle = fs.openSync(directory, fs.constants.O_RDONLY);
+  try {
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
+}
+
+/** The same off the event loop. */
+export async function syncDirectoryLater(directory: string): Promise<void> {
+  const handle = await open(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

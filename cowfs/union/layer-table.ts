@@ -1,0 +1,135 @@
+/**
+ * The layers that this lineage has mounted: a slot for each URL at each directory, and the trees that are open.
+ *
+ * What a slot resolved to is recorded with it: another tree under the same URL is refused, since file ids, cookies and
+ * copied-up files speak of the old one.
+ */
+import { FileSystemError, XenoError } from "../errors.ts";
+import { Fault, type Need } from "../fault.ts";
+import type { FileId } from "../file-system.ts";
+import type { Journal } from "../journals/journal.ts";
+import type { Slot } from "../journals/state.ts";
+import type { Tree } from "../trees/tree.ts";
+import { baseSlot, maxSlots, rootId } from "./file-ids.ts";
+
+/**
+ * Opens the layer that a URL names; `pinned` is the tree's id where this lineage has resolved the URL before.
+ *
+ * A rejection with a XenoError is an answer: the directory says EIO, and the URL is tried again some seconds later.
+ * With the code `store-unavailable`, and with anything that is no XenoError, it is none: the operation is not done.
+ */
+export type ResolveLayer = (url: string, pinned: string | undefined, signal: AbortSignal) => Promise<Tree>;
+
+/** How long an answer that a layer cannot be had stands. */
+export const retryAfterMs = 10_000;
+const maxRefusals = 1024;
+
+export class LayerTable {
+  readonly #journal: Journal;
+  readonly #resolve: ResolveLayer;
+  readonly #trees = new Map<number, Tree>();
+  readonly #refusals = new Map<string, { error: XenoError; until: number }>();
+
+  constructor(journal: Journal, resolve: ResolveLayer) {
+    this.#journal = journal;
+    this.#resolve = resolve;
+  }
+
+  /** Mounts the layer that lies below the journal at the root. */
+  async mountBase(url: string, signal: AbortSignal): Promise<void> {
+    const known = this.#journal.state.slots.get(baseSlot);
+    if (known !== undefined && known.url !== url)
+      throw new XenoError("layer-changed", `this journal lies over ${known.url}, not over ${url}`, {
+        hint: "Name the same URL again, or use a new journal.",
+      });
+    const tree = await this.#resolve(url, known?.identity, signal);
+    await this.#attach(rootId, url, () => baseSlot, tree);
+  }
+
+  /** The tree in a slot. Throws ESTALE, EIO, or a Fault: after a restart a handle may name a layer before its `.mount`
+   * has been read. */
+  tree(number: number): Tree {
+    return this.#trees.get(number) ?? this.#reopen(number);
+  }
+
+  slot(number: number): Slot | undefined {
+    return this.#journal.state.slots.get(number);
+  }
+
+  /** The slot that a URL was given at a directory, where its tree is open. */
+  findOpen(at: FileId, url: string): Branch | undefined {
+    const slot = this.#find(at, url);
+    const tree = slot === undefined ? undefined : this.#trees.get(slot.number);
+    return slot === undefined || tree === undefined ? undefined : { slot: slot.number, tree, inode: 0 };
+  }
+
+  /** Why a URL cannot be had, if that was found out lately. */
+  findRefusal(at: FileId, url: string): XenoError | undefined {
+    const refusal = this.#refusals.get(`${at} ${url}`);
+    return refusal === undefined || refusal.until <= performance.now() ? undefined : refusal.error;
+  }
+
+  need(at: FileId, url: string): Need {
+    return { key: `layer ${at} ${url}`, bring: (signal) => this.#bring(at, url, signal) };
+  }
+
+  async #bring(at: FileId, url: string, signal: AbortSignal): Promise<void> {
+    try {
+      const tree = await this.#resolve(url, this.#find(at, url)?.identity, signal);
+      await this.#attach(at, url, () => this.#nextSlot(), tree);
+    } catch (error) {
+      if (!(error instanceof XenoError) || error.code === "store-unavailable") throw error;
+      if (this.#refusals.size >= maxRefusals) this.#refusals.clear();
+      this.#refusals.set(`${at} ${url}`, { error, until: performance.now() + retryAfterMs });
+    }
+  }
+
+  async #attach(directory: FileId, url: string, allot: () => number, tree: Tree): Promise<void> {
+    let slot = this.#find(directory, url);
+    if (slot !== undefined && tree.id !== slot.identity)
+      throw new XenoError(
+        "layer-changed",
+        `'${url}' is now tree ${tree.id}, but this journal was made over ${slot.identity}`,
+        { hint: "Publish the journal and deploy the result over the new tree." },
+      );
+    if (slot === undefined) {
+      slot = { number: allot(), directory, url, identity: tree.id };
+      const change = { kind: "slot", slot } as const;
+      this.#journal.transact(undefined, () => {
+        this.#journal.apply(change);
+        return Buffer.alloc(0);
+      });
+    }
+    await this.#journal.sync();
+    this.#trees.set(slot.number, tree);
+  }
+
+  #find(at: FileId, url: string): Slot | undefined {
+    for (const slot of this.#journal.state.slots.values()) if (slot.directory === at && slot.url === url) return slot;
+    return undefined;
+  }
+
+  #nextSlot(): number {
+    const number = Math.max(this.#journal.state.nextSlot, baseSlot + 1);
+    if (number >= maxSlots)
+      throw new XenoError("too-many-layers", `this journal has had ${maxSlots} layers mounted in its life`, {
+        hint: "Publish it and deploy the result: that starts a new journal.",
+      });
+    return number;
+  }
+
+  #reopen(number: number): never {
+    const slot = this.slot(number);
+    if (slot === undefined) throw new FileSystemError("ESTALE");
+    const refusal = this.findRefusal(slot.directory, slot.url);
+    if (refusal !== undefined) throw new FileSystemError("EIO", refusal.message);
+    throw new Fault([this.need(slot.directory, slot.url)]);
+  }
+}
+
+/** A directory or file of one layer. */
+export interface Branch {
+  readonly slot: number;
+  readonly tree: Tree;
+  readonly inode: number;
+}
