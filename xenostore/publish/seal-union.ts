@@ -15,7 +15,8 @@ import type { JournalInode } from "../../cowfs/journals/state.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { Piece } from "../../cowfs/trees/tree.ts";
 import type { UnionCore } from "../../cowfs/union/core.ts";
-import { readExtendedAttributes, readExtents, readLink } from "../../cowfs/union/reading.ts";
+import { readExtendedAttributes } from "../../cowfs/union/extended-attributes.ts";
+import { readExtents, readLink } from "../../cowfs/union/reading.ts";
 
 /** Where file bytes go: `Publication` is one. */
 export interface ContentSink {
