@@ -81,6 +81,7 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
         : []),
     ],
     rules: writeRules(address),
+    outerEnds: [{ namespace: outside, device: uplink }],
   });
   if (address) {
     await configureDevices(outside, [
@@ -94,10 +95,8 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
 
 /** Removes the link. End the guest and what listens on it first. Missing is fine. */
 export async function deleteLink(link: Pick<LinkSpecification, "prefix" | "server" | "domain">): Promise<void> {
-  // A namespace lives as long as a process is inside; the pair goes now, and the route to the guest with it.
-  const outside = joinNames(link.prefix, link.server);
-  await configureDevices(outside, [`link delete ${nameUplink(link.domain)}`]).catch(() => {});
-  await deleteNamespace(nameLink(link));
+  const uplink = { namespace: joinNames(link.prefix, link.server), device: nameUplink(link.domain) };
+  await deleteNamespace(nameLink(link), [uplink]);
 }
 
 /** The domains of a XenoServer that have a link. */

@@ -8,6 +8,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { XenoError } from "../../cowfs/errors.ts";
+import { systemEnvironment } from "../system-path.ts";
 import { namespacePath } from "./namespaces.ts";
 
 /**
@@ -29,7 +30,7 @@ export async function openListener(
   try {
     return await new Promise<RawListener>((resolve, reject) => {
       const failed = (reason: string, hint?: string) =>
-        reject(new XenoError("listen-failed", `cannot listen on ${host}:${port} in ${namespace}: ${reason}`, { hint }));
+        reject(new XenoError("listen-failed", `in the network namespace ${namespace}: ${reason}`, { hint }));
       child.once("message", (message: { error?: string }, handle) => {
         if (handle !== undefined) resolve(handle as unknown as RawListener);
         else failed(message.error ?? "no socket came", "see what holds the address: ip netns exec NAME ss -ltnp");
@@ -48,7 +49,8 @@ export function forkInside(namespace: string, program: string, options: string[]
   return fork(path, options, {
     execPath: "nsenter",
     execArgv: [`--net=${namespacePath(namespace)}`, process.execPath, "--no-warnings"],
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
+    env: { ...process.env, ...systemEnvironment },
     serialization: "json",
     signal,
   });

@@ -9,6 +9,10 @@ import { createHash } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { execa } from "execa";
 import { XenoError } from "../../cowfs/errors.ts";
+import { systemEnvironment } from "../system-path.ts";
+
+/** For commands whose failure is an answer. */
+const tolerant = { reject: false, stdin: "ignore", env: systemEnvironment } as const;
 
 const namesPattern = /^[a-z0-9-]{1,40}$/;
 
@@ -28,6 +32,11 @@ export function namespacePath(namespace: string): string {
   return `/run/netns/${namespace}`;
 }
 
+export interface OuterEnd {
+  readonly namespace: string;
+  readonly device: string;
+}
+
 /** What a namespace holds. */
 export interface NamespaceConfiguration {
   /** Settings under /proc/sys, as `net/ipv4/ip_forward=1`; made before there is any device. */
@@ -36,13 +45,18 @@ export interface NamespaceConfiguration {
   readonly devices: readonly string[];
   /** An nftables script, run inside after the devices are there. */
   readonly rules?: string;
+  /**
+   * The other ends of its veth pairs, elsewhere. The kernel removes a deleted namespace's devices later, by its own time;
+   * to make the namespace anew, they are removed by name first.
+   */
+  readonly outerEnds?: readonly OuterEnd[];
 }
 
 /** Makes a namespace, or finds it made. Anything else of that name is removed first. */
 export async function createNamespace(namespace: string, configuration: NamespaceConfiguration): Promise<void> {
   const digest = `xeno:${createHash("sha256").update(JSON.stringify(configuration)).digest("hex").slice(0, 32)}`;
   if ((await readAlias(namespace)) === digest) return;
-  await deleteNamespace(namespace);
+  await deleteNamespace(namespace, configuration.outerEnds);
   await runTool("ip", ["netns", "add", namespace], `making the network namespace ${namespace}`);
   try {
     await applySettings(namespace, configuration.settings);
@@ -50,7 +64,7 @@ export async function createNamespace(namespace: string, configuration: Namespac
     if (configuration.rules !== undefined) await applyRules(namespace, configuration.rules);
     await configureDevices(namespace, ["link set lo up", `link set lo alias ${digest}`]);
   } catch (error) {
-    await deleteNamespace(namespace);
+    await deleteNamespace(namespace, configuration.outerEnds);
     throw error;
   }
 }
@@ -71,9 +85,16 @@ async function applySettings(namespace: string, settings: readonly string[]): Pr
   await runInside(namespace, ["sh", "-c", script, "sh", ...pairs], `setting up the network namespace ${namespace}`);
 }
 
-/** Removes the name and its devices. What still runs inside keeps running, with no way out. Missing is fine. */
-export async function deleteNamespace(namespace: string): Promise<void> {
-  const { failed } = await execa("ip", ["netns", "delete", namespace], { reject: false, stdin: "ignore" });
+/**
+ * Removes the name and its devices. What still runs inside keeps running, with no way out where the outer ends of its pairs
+ * are given. Missing is fine.
+ */
+export async function deleteNamespace(namespace: string, outerEnds: readonly OuterEnd[] = []): Promise<void> {
+  for (const end of outerEnds) {
+    const options = ["-n", end.namespace, "link", "delete", end.device];
+    await execa("ip", options, tolerant);
+  }
+  const { failed } = await execa("ip", ["netns", "delete", namespace], tolerant);
   // Killed between making the file and mounting on it, `ip netns add` leaves one that `delete` does not take.
   if (failed) await rm(namespacePath(namespace), { force: true });
 }
@@ -87,7 +108,7 @@ export async function listNamespaces(prefix: string): Promise<string[]> {
 
 /** The processes whose network namespace this is. */
 export async function listProcesses(namespace: string): Promise<number[]> {
-  const { stdout } = await execa("ip", ["netns", "pids", namespace], { reject: false, stdin: "ignore" });
+  const { stdout } = await execa("ip", ["netns", "pids", namespace], tolerant);
   return stdout
     .split("\n")
     .filter((line) => line !== "")
@@ -108,12 +129,14 @@ function runInside(namespace: string, command: string[], purpose: string, input 
 }
 
 async function runTool(command: string, options: string[], purpose: string, input = ""): Promise<string> {
-  const { stdout } = await execa(command, options, { input, timeout: 20_000 }).catch(async (cause) => {
-    throw new XenoError("network-setup-failed", `${purpose} failed: ${cause.stderr || cause.shortMessage}`, {
-      hint: await explain(cause.code),
-      cause,
-    });
-  });
+  const { stdout } = await execa(command, options, { input, timeout: 20_000, env: systemEnvironment }).catch(
+    async (cause) => {
+      throw new XenoError("network-setup-failed", `${purpose} failed: ${cause.stderr || cause.shortMessage}`, {
+        hint: await explain(cause.code),
+        cause,
+      });
+    },
+  );
   return stdout;
 }
 

@@ -19,12 +19,19 @@ type CreateHandle = (host: string, port: number, family: 4) => BoundHandle | num
 export function bindRaw(host: string, port: number): { handle: RawListener; port: number } {
   const create = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
   const handle = create(host, port, 4);
-  if (typeof handle === "number") {
-    throw new XenoError("listen-failed", `cannot listen on ${host}:${port}: ${getSystemErrorName(handle)}`, {
-      hint: "choose another port, or end what holds this one",
-    });
-  }
+  if (typeof handle === "number") throw refused(host, port, handle);
   const name: { port?: number } = {};
-  handle.getsockname(name);
+  // libuv keeps EADDRINUSE back until the next call on the socket, which would otherwise be its user's listen().
+  const error = handle.getsockname(name);
+  if (error !== 0) {
+    handle.close();
+    throw refused(host, port, error);
+  }
   return { handle, port: name.port ?? port };
+}
+
+function refused(host: string, port: number, error: number): XenoError {
+  return new XenoError("listen-failed", `cannot listen on ${host}:${port}: ${getSystemErrorName(error)}`, {
+    hint: "choose another port, or end what holds this one: ss -ltnp",
+  });
 }

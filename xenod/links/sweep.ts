@@ -55,9 +55,13 @@ export async function sweepAbandoned(directory = recordsDirectory): Promise<stri
   return removed;
 }
 
+/** A record is written whole or not at all, so one that cannot be read is of nobody who lives. */
 async function isOwned(file: string): Promise<boolean> {
-  const record = JSON.parse(await readFile(file, "utf8")) as OwnerRecord;
-  return record.bootId === (await readBootId()) && (await readStartTime(record.process)) === record.startTime;
+  const record: OwnerRecord | undefined = await readFile(file, "utf8")
+    .then(JSON.parse)
+    .catch(() => undefined);
+  if (record === undefined || record.bootId !== (await readBootId())) return false;
+  return (await readStartTime(record.process)) === record.startTime;
 }
 
 /** Whoever is in one of our namespaces is a guest, listener or forwarder that we started there. */

@@ -39,7 +39,7 @@ export async function joinSwitch(member: Member): Promise<string> {
   const address = checkAddress(member.address, `the address of ${name}`);
   const namespace = joinNames(prefix, name);
   const hub = joinNames(prefix, "switch");
-  const port = `p${createHash("sha256").update(name).digest("hex").slice(0, 12)}`;
+  const port = namePort(name);
   await createNamespace(namespace, {
     settings: [
       "net/ipv6/conf/all/disable_ipv6=1",
@@ -55,6 +55,7 @@ export async function joinSwitch(member: Member): Promise<string> {
       ...routes.map(({ pool, via }) => `route add ${pool} via ${checkAddress(via, "the next hop")}`),
     ],
     rules: memberRules,
+    outerEnds: [{ namespace: hub, device: port }],
   });
   await configureDevices(hub, [`link set ${port} master br0 up`]);
   return namespace;
@@ -62,7 +63,12 @@ export async function joinSwitch(member: Member): Promise<string> {
 
 /** Removes the member and its port. Missing is fine. */
 export async function leaveSwitch(prefix: string, name: string): Promise<void> {
-  await deleteNamespace(joinNames(prefix, name));
+  await deleteNamespace(joinNames(prefix, name), [{ namespace: joinNames(prefix, "switch"), device: namePort(name) }]);
+}
+
+/** Device names have 15 bytes. */
+function namePort(name: string): string {
+  return `p${createHash("sha256").update(name).digest("hex").slice(0, 12)}`;
 }
 
 /** What comes over a guest's uplink (guest-link.ts names them d…) may pass through a XenoServer but not talk to it. */

@@ -8,6 +8,7 @@ import { access, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import { systemEnvironment } from "../../system-path.ts";
 import { type Accelerator, cpuModels, machineType } from "./command-line.ts";
 import { QmpClient } from "./qmp.ts";
 
@@ -21,6 +22,8 @@ export interface KvmProbe {
   readonly qemu: string;
   readonly kernel: string;
   readonly initramfs: string;
+  /** Names the kernel's content, where copies of it share a verdict. Default: its path, size and time. */
+  readonly kernelId?: string;
   /** Where the verdict is kept. */
   readonly verdictFile: string;
   readonly signal: AbortSignal;
@@ -34,8 +37,9 @@ export async function probeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   const kept = await readFile(probe.verdictFile, "utf8").then(JSON.parse, () => undefined);
   if (kept?.key === key) return kept.verdict;
   const verdict = await askKvm(probe);
-  await writeFile(`${probe.verdictFile}.tmp`, JSON.stringify({ key, verdict }));
-  await rename(`${probe.verdictFile}.tmp`, probe.verdictFile);
+  const temporary = `${probe.verdictFile}.${process.pid}.tmp`;
+  await writeFile(temporary, JSON.stringify({ key, verdict }));
+  await rename(temporary, probe.verdictFile);
   return verdict;
 }
 
@@ -43,8 +47,9 @@ export async function chooseAccelerator(probe: KvmProbe): Promise<Accelerator> {
   return (await probeKvm(probe)).works ? "kvm" : "tcg";
 }
 
-async function describeHost({ qemu, kernel }: KvmProbe): Promise<string> {
+async function describeHost({ qemu, kernel, kernelId }: KvmProbe): Promise<string> {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  if (kernelId !== undefined) return JSON.stringify([bootId, qemu, kernelId]);
   const { size, mtimeMs } = await stat(kernel);
   return JSON.stringify([bootId, qemu, kernel, size, mtimeMs]);
 }
@@ -73,6 +78,8 @@ async function askKvm({ qemu, kernel, initramfs, signal }: KvmProbe): Promise<Kv
       cancelSignal: AbortSignal.any([signal, ending.signal]),
       forceKillAfterDelay: 0,
       stdin: "ignore",
+      env: systemEnvironment,
+      extendEnv: false,
       maxBuffer: 65_536,
     },
   );

@@ -4,12 +4,13 @@
  * A process is taken for the domain's when QEMU's pid file names it and its command line names that pid file: a reused
  * process id cannot do that by accident. From then on, the time it started tells it from later ones.
  */
-import { spawn } from "node:child_process";
+import { type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { readStartTime, waitUntilGone } from "../../processes.ts";
+import { systemEnvironment } from "../../system-path.ts";
 import type { DomainSpecification } from "../hypervisor.ts";
 import { domainFiles } from "./command-line.ts";
 import { QmpClient } from "./qmp.ts";
@@ -32,7 +33,8 @@ export async function startQemu(
   const files = domainFiles(specification.directory);
   await prepareDirectory(specification);
   const log = await open(files.log, "w", 0o600);
-  const child = spawn(command, options, { detached: true, cwd: "/", stdio: ["ignore", log.fd, log.fd] });
+  const stdio: StdioOptions = ["ignore", log.fd, log.fd];
+  const child = spawn(command, options, { detached: true, cwd: "/", stdio, env: systemEnvironment });
   const failure = once(child, "exit").then(
     () => true,
     () => true,
