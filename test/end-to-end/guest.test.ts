@@ -117,7 +117,7 @@ test.serial("the file server's worker is killed twice while the guest writes: th
 
 test.serial("Xenod is killed: the guest goes on, and the next Xenod finds it", async (t) => {
   const before = await findQemu(join(server.stateDirectory, "domains/guest"));
-  server.process.kill("SIGKILL");
+  await server.kill();
   await waitForOk(t, (await lastOk()) + 3);
   await server.launch();
   const domain = await server.client.domain("guest");
@@ -127,6 +127,33 @@ test.serial("Xenod is killed: the guest goes on, and the next Xenod finds it", a
   t.is((await server.client.status()).domains.running, 1);
   await waitForOk(t, (await lastOk()) + 3);
 });
+
+for (const last of ["accepted", "fileServer", "hypervisor"])
+  test.serial(
+    `Xenod is killed in a deployment, after its step ${last}: the next one leaves all of it or nothing`,
+    async (t) => {
+      const { task, domain } = await server.client.deploy({ ...deployment, id: randomUUID(), name: "cut-off" });
+      for (let seen = 0; ; ) {
+        const { version, progress } = await server.client.getTask(task, { seen, waitMs: 5_000 });
+        if (progress.some(({ step }) => step === last)) break;
+        seen = version;
+      }
+      await server.kill();
+      await server.launch();
+      t.like(await server.client.getTask(task), { state: "failed", error: { code: "interrupted" } });
+      const left = (await server.client.domains()).find(({ name }) => name === domain);
+      if (left !== undefined) {
+        t.log("its guest ran already");
+        t.is(left.state, "running");
+        await server.client.waitForTask((await server.client.remove(domain)).task);
+      }
+      t.is(await findQemu(join(server.stateDirectory, "domains", domain)), undefined);
+      t.false(existsSync(join(server.stateDirectory, "domains", domain)));
+      t.deepEqual(await readdir(join(server.stateDirectory, "exports")), ["guest.events", "guest.json"]);
+      t.false((await listNamespaces(server.prefix)).includes(`${server.prefix}.a.${domain}`));
+      t.is((await server.client.domain("guest")).state, "running");
+    },
+  );
 
 test.serial("a guest that crashes is shown as crashed, with its resources taken back", async (t) => {
   const crashing = { ...deployment, id: randomUUID(), name: "crashing", init: "/no/such/init" };

@@ -17,9 +17,10 @@ export interface RunningServer {
   readonly stateDirectory: string;
   readonly prefix: string;
   readonly client: XenodClient;
-  readonly process: ChildProcess;
+  /** Kills the Xenod that runs; guests and file server go on. */
+  kill(): Promise<void>;
   /** Starts a Xenod; settles once it answers. */
-  launch(): Promise<ChildProcess>;
+  launch(): Promise<void>;
   shutdown(): Promise<void>;
   readLogs(): Promise<string>;
 }
@@ -50,14 +51,16 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
       once(child, "message"),
       once(child, "exit").then(() => Promise.reject(new Error("Xenod ended"))),
     ]);
-    return child;
   };
-  const shutdown = async () => {
+  const kill = async () => {
     for (const child of started.splice(0)) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       child.kill("SIGKILL");
       await once(child, "exit");
     }
+  };
+  const shutdown = async () => {
+    await kill();
     await shutdownServer({ ...options, log: pino({ level: "silent" }) }, { graceMs: 0, remove: true });
   };
   const readLogs = async () => {
@@ -65,5 +68,6 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
     return (await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")))).join("\n");
   };
   t.teardown(shutdown);
-  return { published, stateDirectory, prefix, client, process: await launch(), launch, shutdown, readLogs };
+  await launch();
+  return { published, stateDirectory, prefix, client, kill, launch, shutdown, readLogs };
 }

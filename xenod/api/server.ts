@@ -30,12 +30,8 @@ export async function serveApi(
   addDomainRoutes(api, server);
   // The XenoServer's lock is ours, so the socket of a killed Xenod is nobody's.
   await rm(socketPath, { force: true });
-  const mask = process.umask(0o177);
-  try {
-    await api.listen({ path: socketPath });
-  } finally {
-    process.umask(mask);
-  }
+  // Until its mode is set, the state directory's own keeps others out.
+  await api.listen({ path: socketPath });
   await chmod(socketPath, 0o600);
   return api;
 }

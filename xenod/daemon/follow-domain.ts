@@ -17,10 +17,10 @@ export function followDomain(host: Host, record: DomainRecord, domain: Domain): 
       .startEpoch(name)
       .catch((error) => host.log.error({ domain: name, err: error }, "no new boot epoch"));
   });
-  domain.ended().then(
-    (why) => void host.queues.run(name, () => noteEnd(host, record, domain, why)),
-    (error) => host.log.error({ domain: name, err: error }, "the domain's end is not known"),
-  );
+  domain
+    .ended()
+    .then((why) => host.queues.run(name, () => noteEnd(host, record, domain, why)))
+    .catch((error) => host.log.error({ domain: name, err: error }, "the domain's end was not settled"));
 }
 
 async function noteEnd(host: Host, record: DomainRecord, domain: Domain, why: "stopped" | "crashed"): Promise<void> {

@@ -39,6 +39,7 @@ export class TaskList {
   readonly #directory: string;
   readonly #tasks = new Map<string, Task>();
   readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #running = new Set<Promise<void>>();
   readonly #onDefect: (error: unknown) => void;
 
   constructor(directory: string, onDefect: (error: unknown) => void) {
@@ -71,7 +72,8 @@ export class TaskList {
     await this.#save(started);
     this.#tasks.set(id, started);
     await this.#trim();
-    void this.#run(started, operation);
+    const running = this.#run(started, operation).finally(() => this.#running.delete(running));
+    this.#running.add(running);
     return started;
   }
 
@@ -98,6 +100,11 @@ export class TaskList {
     clearTimeout(timer);
     waiting.delete(resolve);
     return task;
+  }
+
+  /** Settles once no task runs. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
   async #run(task: Task, operation: (progress: TaskProgress, id: string) => Promise<unknown>): Promise<void> {

@@ -3,9 +3,8 @@
  *
  * Every operation on a domain runs in that domain's queue; `deploy`, `stop` and `remove` answer with a task at once.
  */
-
 import { closeSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { chmod, mkdir, open } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -24,12 +23,11 @@ import { domainFiles } from "../hypervisors/qemu/command-line.ts";
 import { joinNames } from "../links/namespaces.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
-import { admitMemory, countGuestMemory } from "./admission.ts";
-import { deployDomain } from "./deploy-domain.ts";
-import { chooseName, type Deployment } from "./deployment.ts";
+import { countGuestMemory } from "./admission.ts";
+import type { Deployment } from "./deployment.ts";
+import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
-import { watchBoot } from "./follow-domain.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
 import { createProbingQemu } from "./probing-qemu.ts";
@@ -75,10 +73,7 @@ export interface ServerStatus {
   readonly fileServer: { readonly keeper?: number; readonly worker?: number; readonly problem?: string };
 }
 
-/** A guest under TCG on a busy host takes a minute. */
-const bootDeadlineMs = 300_000;
 const superviseMs = 1_000;
-const maxDomains = 1000;
 
 export class XenoServer {
   readonly options: XenoServerOptions;
@@ -89,10 +84,9 @@ export class XenoServer {
   readonly #lock: number;
   readonly #started = Date.now();
   readonly #ending = new AbortController();
-  /** Requests that are being admitted, and deployments under way. */
-  readonly #admitting = new Map<string, Promise<{ task: Task; domain: string }>>();
-  readonly #deploying = new Map<string, AbortController>();
+  readonly #deployments: Deployments;
   #supervising: Promise<void> | undefined;
+  #isShuttingDown = false;
 
   /** Takes up what an earlier life left, and settles it. Throws `in-use` when another Xenod has this state directory. */
   static async open(options: XenoServerOptions): Promise<XenoServer> {
@@ -101,7 +95,8 @@ export class XenoServer {
       throw new XenoError("namespace-invalid", `the namespace of ${options.name} is not ${options.namespace}`, {
         hint: `it is ${joinNames(options.linkPrefix, options.name)}: joinSwitch makes it`,
       });
-    await mkdir(options.stateDirectory, { recursive: true, mode: 0o700 });
+    await mkdir(options.stateDirectory, { recursive: true });
+    await chmod(options.stateDirectory, 0o700);
     const lock = takeLock(join(options.stateDirectory, "xenod.lock"), `the XenoServer ${options.name}`);
     try {
       const meter = new TrafficMeter();
@@ -131,7 +126,7 @@ export class XenoServer {
       name: options.name,
       linkPrefix: options.linkPrefix,
       pool: options.namespace === undefined ? undefined : new AddressPool(options.addressPool),
-      hypervisor: options.hypervisor ?? createProbingQemu(join(stateDirectory, "kvm-verdict.json")),
+      hypervisor: options.hypervisor ?? createProbingQemu(),
       fileServer: new FileServerClient(stateDirectory),
       records: new DomainRecords(join(stateDirectory, "domains")),
       kernels: new KernelImages(join(stateDirectory, "kernels"), layers),
@@ -139,6 +134,7 @@ export class XenoServer {
       queues: new SerialQueues(),
       log,
     };
+    this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
   }
 
   async #start(): Promise<void> {
@@ -153,81 +149,12 @@ export class XenoServer {
    * Admits a deployment and begins it. Throws at once what speaks against it: `domain-exists`, `memory-short`, a URL that
    * names nothing or is signed by nobody trusted. The same request again gives the same task.
    */
-  async deploy(deployment: Deployment): Promise<{ task: Task; domain: string }> {
-    const known = this.#admitting.get(deployment.id) ?? this.#findRequest(deployment.id);
-    if (known !== undefined) return await known;
-    const admitting = this.#host.queues.run("/admission", () => this.#admit(deployment));
-    this.#admitting.set(deployment.id, admitting);
-    return await admitting.finally(() => this.#admitting.delete(deployment.id));
-  }
-
-  #findRequest(request: string): Promise<{ task: Task; domain: string }> | undefined {
-    const task = this.tasks.findByRequest(request);
-    return task && Promise.resolve({ task, domain: task.domain });
-  }
-
-  async #admit(deployment: Deployment): Promise<{ task: Task; domain: string }> {
-    const { records, pool } = this.#host;
-    this.#ending.signal.throwIfAborted();
-    const all = records.list();
-    if (all.length >= maxDomains)
-      throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
-    const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
-    admitMemory(deployment.memoryMiB, all);
-    const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending.signal);
-    const kernel = await this.#layers.resolveUrl(deployment.kernel, this.#ending.signal);
-    const address = pool?.choose((candidate) => all.some((record) => record.address === candidate));
-    const accepted = Date.now();
-    const { promise: recorded, resolve: begin, reject: giveUp } = Promise.withResolvers<DomainRecord>();
-    const task = await this.tasks.start({ kind: "deploy", domain: name, request: deployment.id }, async (progress) => {
-      const record = await recorded;
-      progress.step("accepted", accepted);
-      return await this.#deploy(record, progress.step);
-    });
-    const record: DomainRecord = {
-      format: 1,
-      name,
-      deployment,
-      task: task.id,
-      overlayTree: overlay.tree,
-      kernelTree: kernel.tree,
-      intent: "running",
-      state: "deploying",
-      address,
-      link: false,
-      exported: false,
-      steps: { accepted },
-    };
-    try {
-      await records.save(record);
-    } catch (error) {
-      giveUp(error);
-      throw error;
-    }
-    begin(record);
-    return { task, domain: name };
-  }
-
-  async #deploy(record: DomainRecord, onStep: (step: string, at: number) => void): Promise<unknown> {
-    const { name } = record;
-    const { queues } = this.#host;
-    const cancelled = new AbortController();
-    this.#deploying.set(name, cancelled);
-    const signal = AbortSignal.any([cancelled.signal, this.#ending.signal]);
-    try {
-      await queues.run(name, () => deployDomain(this.#host, record, onStep, signal));
-    } finally {
-      this.#deploying.delete(name);
-    }
-    const deadline = AbortSignal.timeout(bootDeadlineMs);
-    // Outside the queue: a guest that hangs in its boot can be stopped.
-    await watchBoot(this.#host, record, AbortSignal.any([deadline, this.#ending.signal]), onStep).catch((error) => {
-      if (!deadline.aborted) throw error;
-      throw new XenoError("boot-slow", `domain ${name} runs, but its init did not within ${bootDeadlineMs / 1000} s`, {
-        hint: `its console may say why: xeno logs ${name}`,
+  async deploy(deployment: Deployment): Promise<BegunDeployment> {
+    if (this.#isShuttingDown)
+      throw new XenoError("server-ending", `XenoServer ${this.options.name} is being shut down`, {
+        hint: "deploy elsewhere, or start it again",
       });
-    });
-    return { domain: name, address: record.address, steps: record.steps };
+    return await this.#deployments.begin(deployment);
   }
 
   /** Ends the guest: by its power button, after `graceMs` hard. */
@@ -244,7 +171,7 @@ export class XenoServer {
 
   async #end(kind: "stop" | "remove", name: string, act: (record: DomainRecord) => Promise<void>): Promise<Task> {
     return await this.tasks.start({ kind, domain: name }, async () => {
-      this.#deploying.get(name)?.abort(new XenoError("deployment-cancelled", `domain ${name} was ${kind}ed meanwhile`));
+      this.#deployments.cancel(name);
       await this.#host.queues.run(name, async () => {
         const record = this.#host.records.find(name);
         // A deployment that was taken back has left nothing to end.
@@ -318,6 +245,7 @@ export class XenoServer {
     this.#ending.abort(new XenoError("interrupted", "Xenod is ending"));
     await this.#supervising;
     await this.#host.queues.idle();
+    await this.tasks.idle();
     for (const domain of this.#host.domains.values()) domain.detach();
     await this.#host.fileServer.close();
     await this.#layers.close();
@@ -327,8 +255,8 @@ export class XenoServer {
   /** Ends every guest, the file server and Xenod: no process, device or namespace of them stays. */
   async shutdown({ graceMs, remove }: { graceMs: number; remove: boolean }): Promise<void> {
     const { records, queues, log } = this.#host;
-    for (const deploying of this.#deploying.values())
-      deploying.abort(new XenoError("deployment-cancelled", "the XenoServer is being shut down"));
+    this.#isShuttingDown = true;
+    for (const { name } of records.list()) this.#deployments.cancel(name);
     const ended = await Promise.allSettled(
       records.list().map(({ name }) =>
         queues.run(name, async () => {

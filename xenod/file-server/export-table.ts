@@ -3,7 +3,8 @@
  *
  * (F1) An export's file is on stable storage before the export is acknowledged, and gone before its removal is.
  */
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
@@ -44,6 +45,9 @@ export class ExportTable {
       served.keepOpen();
     }
     await keeper.keep([...this.#exports.keys()]);
+    for (const file of await readdir(files.exports).catch(() => []))
+      if (file.endsWith(".events") && !this.#exports.has(file.slice(0, -".events".length)))
+        await rm(join(files.exports, file), { force: true });
   }
 
   /** Throws `export-conflict` where another export has the id; the same one again changes nothing. */

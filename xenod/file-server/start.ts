@@ -6,9 +6,10 @@
  */
 import { spawn } from "node:child_process";
 import { mkdir, open, readFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import { readStartTime, waitUntilGone } from "../processes.ts";
-import { writeStateFile } from "../state-file.ts";
+import { readStateFile, writeStateFile } from "../state-file.ts";
 import { FileServerClient } from "./client.ts";
 import { fileServerFiles } from "./files.ts";
 import type { FileServerConfiguration, FileServerStatus } from "./protocol.ts";
@@ -29,7 +30,13 @@ export async function startFileServer(
       hint: "choose a shorter $XENO_HOME",
     });
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
-  await writeStateFile(files.configuration, { format: 1, ...configuration });
+  const wanted: FileServerConfiguration = { format: 1, ...configuration };
+  const known = await readStateFile<FileServerConfiguration>(files.configuration, 1);
+  if (!isDeepStrictEqual(known, wanted)) {
+    // The worker reads it when it starts.
+    await stopFileServer(stateDirectory);
+    await writeStateFile(files.configuration, wanted);
+  }
   if ((await findKeeper(stateDirectory)) === undefined) {
     const log = await open(files.log, "a", 0o600);
     const keeper = spawn(process.execPath, ["--no-warnings", program, stateDirectory], {

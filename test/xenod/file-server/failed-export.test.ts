@@ -1,0 +1,102 @@
+import fs from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import test from "ava";
+import { openLayers } from "../../../templates/layers/open-layers.ts";
+import { serveUnion } from "../../../xenod/file-server/serve-union.ts";
+import { ServedExport } from "../../../xenod/file-server/served-export.ts";
+import { bindRaw } from "../../../xenod/links/raw-socket.ts";
+import { readTrust } from "../../../xenostore/keys/key-ring.ts";
+import { connect, nfs } from "../../cowfs/nfs/client.ts";
+import { encode } from "../../cowfs/nfs/encoder.ts";
+import { makeFile, mount } from "../../cowfs/nfs/fixture.ts";
+import { makeStore, publishFiles } from "../published.ts";
+
+/** Makes every write to an open file fail: its descriptor is one that can only read. */
+function breakFile(path: string): void {
+  for (const name of fs.readdirSync("/proc/self/fd")) {
+    const descriptor = Number(name);
+    if (fs.readlinkSync(`/proc/self/fd/${name}`, "utf8") !== path) continue;
+    fs.closeSync(descriptor);
+    const opened: number[] = [];
+    while (opened.at(-1) !== descriptor) opened.push(fs.openSync("/dev/null", "r"));
+    for (const other of opened.slice(0, -1)) fs.closeSync(other);
+    return;
+  }
+  throw new Error(`${path} is not open`);
+}
+
+test.serial("an export whose journal failed is opened again from what was acknowledged, and says so", async (t) => {
+  const published = await makeStore(t);
+  const url = await publishFiles(published, "service", { "etc/motd": "hello\n" });
+  const layers = openLayers({
+    store: published.store,
+    trust: readTrust(published.trustDirectory),
+    cacheDirectory: join(published.directory, "cache"),
+  });
+  t.teardown(() => layers.close());
+  const { handle, port } = bindRaw("127.0.0.1", 0);
+  const said: string[] = [];
+  const journal = join(published.directory, "journal");
+  const served = new ServedExport(
+    "web",
+    {
+      format: 1,
+      bootEpoch: 0,
+      specification: { url, journal, listen: { host: "127.0.0.1", port }, requirePrivilegedPort: false },
+    },
+    {},
+    {
+      resolve: layers.resolve,
+      listen: async () => ({ handle, port }),
+      eventsFile: join(published.directory, "events"),
+      log: (text) => said.push(text),
+    },
+  );
+  t.teardown(() => served.close());
+  await served.open();
+  const guest = await connect(port);
+  t.teardown(() => guest.close());
+  const root = await mount(guest);
+  await makeFile(guest, root, "kept", "acknowledged");
+  breakFile(join(journal, "log"));
+  await t.throwsAsync(makeFile(guest, root, "lost", "never acknowledged"));
+  const end = performance.now() + 10_000;
+  while (served.status.state !== "serving" && performance.now() < end) await delay(20);
+  t.is(served.status.state, "serving");
+  t.is(served.status.failures, 1);
+  t.regex(said.join("\n"), /export web: failed/);
+  const again = await connect(port);
+  t.teardown(() => again.close());
+  const found = await again.call(nfs.lookup, encode().opaque(root).string("kept"));
+  t.is(found.u32(), 0, "the handle from before, and the file");
+});
+
+test("serveUnion serves one union on an address of the host, and refuses a taken one with nothing left open", async (t) => {
+  const published = await makeStore(t);
+  const url = await publishFiles(published, "service", { "etc/motd": "hello\n" });
+  const cacheDirectory = await mkdtemp(join(tmpdir(), "xd-cache-"));
+  t.teardown(() => rm(cacheDirectory, { recursive: true, force: true }));
+  const layers = openLayers({ store: published.store, trust: readTrust(published.trustDirectory), cacheDirectory });
+  t.teardown(() => layers.close());
+  const serving = {
+    url,
+    resolve: layers.resolve,
+    requirePrivilegedPort: false,
+    signal: new AbortController().signal,
+  };
+  const journal = (name: string) => join(published.directory, name);
+  const listen = { host: "127.0.0.1", port: 0 };
+  const served = await serveUnion({ ...serving, journal: journal("one"), listen });
+  t.teardown(() => served.close());
+  const taken = { host: "127.0.0.1", port: served.port };
+  await t.throwsAsync(serveUnion({ ...serving, journal: journal("two"), listen: taken }), { code: "listen-failed" });
+  await t.throwsAsync(serveUnion({ ...serving, journal: journal("one"), listen }), { code: "in-use" });
+  const other = await serveUnion({ ...serving, journal: journal("two"), listen });
+  await other.close();
+  const client = await connect(served.port);
+  t.teardown(() => client.close());
+  await makeFile(client, await mount(client), "note", "text");
+});

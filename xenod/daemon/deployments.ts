@@ -1,0 +1,122 @@
+/**
+ * Deployments from request to init: admission, one after the other, so that two requests never count on the same room; then a
+ * task that goes on by itself.
+ */
+import { XenoError } from "../../cowfs/errors.ts";
+import type { Layers } from "../../templates/layers/open-layers.ts";
+import { admitMemory } from "./admission.ts";
+import { deployDomain } from "./deploy-domain.ts";
+import { chooseName, type Deployment } from "./deployment.ts";
+import type { DomainRecord } from "./domain-record.ts";
+import { watchBoot } from "./follow-domain.ts";
+import type { Host } from "./host.ts";
+import type { Task, TaskList } from "./task-list.ts";
+
+export interface BegunDeployment {
+  readonly task: Task;
+  readonly domain: string;
+}
+
+/** A guest under TCG on a busy host takes a minute. */
+const bootDeadlineMs = 300_000;
+const maxDomains = 1000;
+/** No domain has this name. */
+const admissionQueue = "/admission";
+
+export class Deployments {
+  readonly #host: Host;
+  readonly #layers: Layers;
+  readonly #tasks: TaskList;
+  readonly #ending: AbortSignal;
+  /** By request. */
+  readonly #admitting = new Map<string, Promise<BegunDeployment>>();
+  /** By domain, until its guest runs. */
+  readonly #underWay = new Map<string, AbortController>();
+
+  constructor(host: Host, layers: Layers, tasks: TaskList, ending: AbortSignal) {
+    this.#host = host;
+    this.#layers = layers;
+    this.#tasks = tasks;
+    this.#ending = ending;
+  }
+
+  async begin(deployment: Deployment): Promise<BegunDeployment> {
+    const known = this.#tasks.findByRequest(deployment.id);
+    if (known !== undefined) return { task: known, domain: known.domain };
+    const sameRequest = this.#admitting.get(deployment.id);
+    if (sameRequest !== undefined) return await sameRequest;
+    const admitting = this.#host.queues.run(admissionQueue, () => this.#admit(deployment));
+    this.#admitting.set(deployment.id, admitting);
+    return await admitting.finally(() => this.#admitting.delete(deployment.id));
+  }
+
+  /** Has a deployment taken back, if its guest does not run yet. */
+  cancel(domain: string): void {
+    const reason = new XenoError("deployment-cancelled", `domain ${domain} was to end before it ran`);
+    this.#underWay.get(domain)?.abort(reason);
+  }
+
+  async #admit(deployment: Deployment): Promise<BegunDeployment> {
+    const { records, pool } = this.#host;
+    this.#ending.throwIfAborted();
+    const all = records.list();
+    if (all.length >= maxDomains)
+      throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
+    const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
+    admitMemory(deployment.memoryMiB, all);
+    const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending);
+    const kernel = await this.#layers.resolveUrl(deployment.kernel, this.#ending);
+    const address = pool?.choose((candidate) => all.some((record) => record.address === candidate));
+    const accepted = Date.now();
+    const { promise: recorded, resolve: go, reject: giveUp } = Promise.withResolvers<DomainRecord>();
+    const task = await this.#tasks.start({ kind: "deploy", domain: name, request: deployment.id }, async ({ step }) => {
+      const record = await recorded;
+      step("accepted", accepted);
+      return await this.#deploy(record, step);
+    });
+    const record: DomainRecord = {
+      format: 1,
+      name,
+      deployment,
+      task: task.id,
+      overlayTree: overlay.tree,
+      kernelTree: kernel.tree,
+      intent: "running",
+      state: "deploying",
+      address,
+      link: false,
+      exported: false,
+      steps: { accepted },
+    };
+    try {
+      await records.save(record);
+    } catch (error) {
+      giveUp(error);
+      throw error;
+    }
+    go(record);
+    return { task, domain: name };
+  }
+
+  async #deploy(record: DomainRecord, onStep: (step: string, at: number) => void): Promise<unknown> {
+    const { name } = record;
+    const cancelled = new AbortController();
+    this.#underWay.set(name, cancelled);
+    const signal = AbortSignal.any([cancelled.signal, this.#ending]);
+    try {
+      await this.#host.queues.run(name, () => deployDomain(this.#host, record, onStep, signal));
+    } finally {
+      this.#underWay.delete(name);
+    }
+    const deadline = AbortSignal.timeout(bootDeadlineMs);
+    // Outside the queue: a guest that hangs in its boot can be stopped.
+    await watchBoot(this.#host, record, AbortSignal.any([deadline, this.#ending]), onStep).catch((error) => {
+      this.#ending.throwIfAborted();
+      if (!deadline.aborted) throw error;
+      throw new XenoError("boot-slow", `domain ${name} runs, but its init did not within ${bootDeadlineMs / 1000} s`, {
+        hint: `its console may say why: xeno logs ${name}`,
+      });
+    });
+    return { domain: name, address: record.address, steps: record.steps };
+  }
+}
