@@ -7,23 +7,17 @@
  */
 import { parseArgs } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
-import { forwardPorts } from "../../xenod/links/forwarder.ts";
-import { claimPrefix, sweepAbandoned, sweepLinks } from "../../xenod/links/sweep.ts";
 import { meterStore, TrafficMeter } from "../../xenostore/stores/meter.ts";
 import { findHome } from "../cli/home.ts";
 import { exitCodes, reportError } from "../cli/output.ts";
-import { deployEverywhere } from "../deploy/deploy-everywhere.ts";
-import { joinClient } from "../network/local-network.ts";
-import { type StartedServer, startServer } from "../network/start-server.ts";
+import type { StartedServer } from "../network/start-server.ts";
+import { startServers } from "../network/start-servers.ts";
+import { deployAndFetch } from "./deploy-and-fetch.ts";
 import { createNarrator } from "./narrate.ts";
-import { waitForPage } from "./pages.ts";
-import { kernelUrl, prepareKernel, prepareOverlay, prepareTemplate } from "./prepare.ts";
+import { prepareKernel, prepareOverlay, prepareTemplate } from "./prepare.ts";
 import { formatReport, type Report, type ServerReport, summarize } from "./report.ts";
 
 const serverNames = ["a", "b", "c"];
-const pageText = "Published once, deployed everywhere";
-const pageDeadlineMs = 300_000;
-const memoryMiB = 512;
 
 const { values } = parseArgs({ options: { once: { type: "boolean" }, json: { type: "boolean" } } });
 const interrupted = new AbortController();
@@ -52,37 +46,29 @@ async function run(): Promise<number> {
   await prepareKernel(preparation);
   const overlay = await prepareOverlay(preparation, `${import.meta.dirname}/apache.sh`);
 
-  await sweepAbandoned();
-  const prefix = `xeno-${process.pid}`;
   await using cleanup = new AsyncDisposableStack();
-  await claimPrefix(prefix);
-  cleanup.defer(async () => {
-    await sweepLinks(prefix);
-    narrator.tell("switch", "everything is taken down");
+  const { tell } = narrator;
+  const local = await startServers({
+    home,
+    names: serverNames,
+    stateDirectory: home.at("start"),
+    cleanup,
+    signal,
+    tell,
   });
-  const clientNamespace = await joinClient(prefix);
-  const servers: StartedServer[] = [];
-  // One after another: together they would only share the two cores.
-  for (const [index, name] of serverNames.entries()) {
-    const paths = { stateDirectory: home.at("start", name), storeDirectory: home.storeDirectory };
-    const server = await startServer({ prefix, name, number: index + 1, ...paths, trustDirectory: home.keys, signal });
-    cleanup.defer(() => stopServer(server));
-    for (const { name: left } of await server.client.domains(signal)) await removeDomain(server, left);
-    narrator.tell(name, "XenoServer is up");
-    servers.push(server);
-  }
 
   const startedAt = Date.now();
   narrator.tell("client", `deploying ${overlay.url} on ${serverNames.join(", ")}`);
+  const deployment = { overlay: overlay.url, clientNamespace: local.clientNamespace, cleanup };
   const reports = await Promise.all(
-    servers.map((server) => deployAndFetch(server, overlay.url, clientNamespace, startedAt, cleanup)),
+    local.servers.map((server) => reportDeployment({ ...deployment, server, startedAt })),
   );
   const report: Report = {
     startedAt,
     template,
     overlay,
     servers: reports,
-    traffic: await collectTraffic(servers, meter),
+    traffic: await collectTraffic(local.servers, meter),
   };
   process.stderr.write(`\n${formatReport(report)}\n`);
   const ok = reports.every(({ status }) => status === "ok");
@@ -92,29 +78,21 @@ async function run(): Promise<number> {
   return ok ? 0 : exitCodes.partial;
 }
 
-async function deployAndFetch(
-  { name, client }: StartedServer,
-  overlay: string,
-  clientNamespace: string,
-  startedAt: number,
-  cleanup: AsyncDisposableStack,
-): Promise<ServerReport> {
+async function reportDeployment(deployment: {
+  server: StartedServer;
+  overlay: string;
+  clientNamespace: string;
+  startedAt: number;
+  cleanup: AsyncDisposableStack;
+}): Promise<ServerReport> {
+  const { name } = deployment.server;
+  const secondsAt = (at: number) => ((at - deployment.startedAt) / 1000).toFixed(1);
+  const onStep = (step: string, at: number) => narrator.tell(name, `${step} at ${secondsAt(at)} s`);
   try {
-    const document = { name: "apache", overlay, kernel: kernelUrl, memoryMiB, cpus: 1 };
-    const onStep = (server: string, step: string, at: number) =>
-      narrator.tell(server, `${step} at ${((at - startedAt) / 1000).toFixed(1)} s`);
-    const [{ domain, error }] = await deployEverywhere([{ name, client }], document, onStep, signal);
-    if (domain === undefined) throw error;
-    const target = { host: domain.address!, port: 80 };
-    const forwarder = await forwardPorts(clientNamespace, [{ listen: { host: "127.0.0.1", port: 0 }, target }]);
-    cleanup.defer(() => forwarder.close());
-    const url = `http://127.0.0.1:${forwarder.ports[0]}/`;
-    await waitForPage(url, pageText, pageDeadlineMs, signal);
-    const answerMs = Date.now() - startedAt;
-    narrator.tell(name, `answers at ${url} after ${(answerMs / 1000).toFixed(1)} s`);
-    const record = await client.domain(domain.name, signal);
-    const bootMs = record.steps.init! - record.steps.accepted!;
-    return { name, status: "ok", bootMs, answerMs, url, domain: record };
+    const { url, answeredAt, domain } = await deployAndFetch({ ...deployment, onStep, signal });
+    narrator.tell(name, `answers at ${url} after ${secondsAt(answeredAt)} s`);
+    const bootMs = domain.steps.init! - domain.steps.accepted!;
+    return { name, status: "ok", bootMs, answerMs: answeredAt - deployment.startedAt, url, domain };
   } catch (error) {
     signal.throwIfAborted();
     narrator.tell(name, `failed: ${describe(error).message}`);
@@ -130,28 +108,10 @@ async function collectTraffic(servers: readonly StartedServer[], meter: TrafficM
   return rows;
 }
 
-/** What a run that was killed has left. */
-async function removeDomain({ client }: StartedServer, name: string): Promise<void> {
-  const { task } = await client.remove(name, 0, signal);
-  await client.waitForTask(task, undefined, signal);
-}
-
 async function stayUp(reports: readonly ServerReport[]): Promise<void> {
   for (const { name, url } of reports) narrator.tell(name, `open ${url}`);
   narrator.tell("client", "Ctrl-C takes everything down");
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-}
-
-async function stopServer({ name, client, process: child }: StartedServer): Promise<void> {
-  const gone = new Promise<void>((resolve) =>
-    child.exitCode === null ? child.once("exit", () => resolve()) : resolve(),
-  );
-  await client
-    .shutdown({ remove: true })
-    .catch((error) => narrator.tell(name, `did not stop in order: ${describe(error).message}`));
-  child.kill("SIGTERM");
-  await gone;
-  narrator.tell(name, "XenoServer is down");
 }
 
 function describe(error: unknown): { code: string; message: string } {

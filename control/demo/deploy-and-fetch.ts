@@ -1,0 +1,47 @@
+/** One deployment of the service on one XenoServer, until its page was fetched over the network. */
+import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
+import { forwardPorts } from "../../xenod/links/forwarder.ts";
+import { deployEverywhere } from "../deploy/deploy-everywhere.ts";
+import type { StartedServer } from "../network/start-server.ts";
+import { waitForPage } from "./pages.ts";
+import { kernelUrl } from "./prepare.ts";
+
+export const pageText = "Published once, deployed everywhere";
+export const pageDeadlineMs = 300_000;
+/** Of each guest. */
+export const guestSize = { memoryMiB: 512, cpus: 1 } as const;
+
+export interface ServiceDeployment {
+  readonly server: StartedServer;
+  readonly overlay: string;
+  readonly clientNamespace: string;
+  /** Each step, with its time in ms since the epoch. */
+  readonly onStep: (step: string, at: number) => void;
+  /** Closes the port that leads to the guest. */
+  readonly cleanup: AsyncDisposableStack;
+  readonly signal: AbortSignal;
+}
+
+export interface ServiceAnswer {
+  /** On 127.0.0.1. */
+  readonly url: string;
+  /** When the page had come, in ms since the epoch. */
+  readonly answeredAt: number;
+  readonly domain: DomainRecord;
+}
+
+/** Rejects with what the deployment failed with, or `page-missing`; the domain may then still exist. */
+export async function deployAndFetch(deployment: ServiceDeployment): Promise<ServiceAnswer> {
+  const { server, overlay, clientNamespace, onStep, cleanup, signal } = deployment;
+  const document = { name: "apache", overlay, kernel: kernelUrl, ...guestSize };
+  const tell = (_server: string, step: string, at: number) => onStep(step, at);
+  const [{ domain, error }] = await deployEverywhere([server], document, tell, signal);
+  if (domain === undefined) throw error;
+  const target = { host: domain.address!, port: 80 };
+  const forwarder = await forwardPorts(clientNamespace, [{ listen: { host: "127.0.0.1", port: 0 }, target }]);
+  cleanup.defer(() => forwarder.close());
+  const url = `http://127.0.0.1:${forwarder.ports[0]}/`;
+  await waitForPage(url, pageText, pageDeadlineMs, signal);
+  const answeredAt = Date.now();
+  return { url, answeredAt, domain: await server.client.domain(domain.name, signal) };
+}

@@ -1,0 +1,67 @@
+/**
+ * XenoServers on a switch of their own in this machine, and a client beside them, for as long as one program runs.
+ * What an earlier program left that was killed is removed first.
+ */
+import { claimPrefix, sweepAbandoned, sweepLinks } from "../../xenod/links/sweep.ts";
+import type { Home } from "../cli/home.ts";
+import { joinClient } from "./local-network.ts";
+import { type StartedServer, startServer } from "./start-server.ts";
+
+export interface ServersStart {
+  readonly home: Home;
+  /** Each gets the state `<stateDirectory>/<name>`, and a number in this order from 1. */
+  readonly names: readonly string[];
+  readonly stateDirectory: string;
+  /** Takes everything down again, in reverse order. */
+  readonly cleanup: AsyncDisposableStack;
+  readonly signal: AbortSignal;
+  readonly tell: (who: string, what: string) => void;
+}
+
+export interface LocalServers {
+  readonly prefix: string;
+  /** From here every guest is reached. */
+  readonly clientNamespace: string;
+  readonly servers: readonly StartedServer[];
+}
+
+export async function startServers(start: ServersStart): Promise<LocalServers> {
+  const { home, cleanup, signal, tell } = start;
+  await sweepAbandoned();
+  const prefix = `xeno-${process.pid}`;
+  await claimPrefix(prefix);
+  cleanup.defer(async () => {
+    await sweepLinks(prefix);
+    tell("switch", "everything is taken down");
+  });
+  const clientNamespace = await joinClient(prefix);
+  const servers: StartedServer[] = [];
+  // One after another: together they would only share the cores.
+  for (const [index, name] of start.names.entries()) {
+    const paths = { stateDirectory: `${start.stateDirectory}/${name}`, storeDirectory: home.storeDirectory };
+    const server = await startServer({ prefix, name, number: index + 1, ...paths, trustDirectory: home.keys, signal });
+    cleanup.defer(() => stopServer(server, tell));
+    for (const { name: left } of await server.client.domains(signal)) await removeDomain(server, left, signal);
+    tell(name, "XenoServer is up");
+    servers.push(server);
+  }
+  return { prefix, clientNamespace, servers };
+}
+
+/** Ends a domain at once and deletes its journal. */
+export async function removeDomain({ client }: StartedServer, name: string, signal: AbortSignal): Promise<void> {
+  const { task } = await client.remove(name, 0, signal);
+  await client.waitForTask(task, undefined, signal);
+}
+
+async function stopServer({ name, client, process: child }: StartedServer, tell: ServersStart["tell"]): Promise<void> {
+  const gone = new Promise<void>((resolve) =>
+    child.exitCode === null ? child.once("exit", () => resolve()) : resolve(),
+  );
+  await client
+    .shutdown({ remove: true })
+    .catch((error) => tell(name, `did not stop in order: ${error instanceof Error ? error.message : error}`));
+  child.kill("SIGTERM");
+  await gone;
+  tell(name, "XenoServer is down");
+}
