@@ -3,11 +3,11 @@
  * order until nothing is left; from the guest's first instruction on, the domain stays and only its state tells.
  */
 import { XenoError } from "../../cowfs/errors.ts";
-import { describeLink, fileServerPort, serverAddress } from "../links/addresses.ts";
+import { describeLink } from "../links/addresses.ts";
 import { createLink } from "../links/guest-link.ts";
 import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
-import { describeLinkOf, type Host, releaseResources } from "./host.ts";
+import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
 
 export async function deployDomain(
   host: Host,
@@ -34,17 +34,7 @@ export async function deployDomain(
   await records.save(record);
   undoLater("link and export", () => releaseResources(host, record));
   const link = await createLink({ ...describeLinkOf(host, name), address: record.address });
-  const { events, hasInit } = await fileServer.putExport(
-    name,
-    {
-      url: deployment.overlay,
-      tree: record.overlayTree,
-      journal: records.journalOf(name),
-      listen: { namespace: link.namespace, host: serverAddress, port: fileServerPort },
-      initPath: deployment.init,
-    },
-    signal,
-  );
+  const { events, hasInit } = await fileServer.putExport(name, describeExport(host, record), signal);
   step("template", events.layers);
   step("overlay", events.opened);
   step("fileServer", events.listening);

@@ -1,8 +1,10 @@
 /** What the operations on domains share: the parts of one XenoServer. */
 import type { Logger } from "pino";
 import type { FileServerClient } from "../file-server/client.ts";
+import type { ExportSpecification } from "../file-server/protocol.ts";
 import type { Domain, Hypervisor } from "../hypervisors/hypervisor.ts";
-import { deleteLink } from "../links/guest-link.ts";
+import { fileServerPort, serverAddress } from "../links/addresses.ts";
+import { deleteLink, nameLink } from "../links/guest-link.ts";
 import type { SerialQueues } from "../serial-queues.ts";
 import type { AddressPool } from "./address-pool.ts";
 import type { DomainRecord, DomainRecords } from "./domain-record.ts";
@@ -27,6 +29,17 @@ export interface Host {
 
 export function describeLinkOf(host: Host, name: string) {
   return { prefix: host.linkPrefix, server: host.name, domain: name };
+}
+
+/** A domain's root as its file server is asked for it, each time the same. */
+export function describeExport(host: Host, { name, deployment, overlayTree }: DomainRecord): ExportSpecification {
+  return {
+    url: deployment.overlay,
+    tree: overlayTree,
+    journal: host.records.journalOf(name),
+    listen: { namespace: nameLink(describeLinkOf(host, name)), host: serverAddress, port: fileServerPort },
+    initPath: deployment.init,
+  };
 }
 
 /** Takes away what a domain had of the host, once its guest is gone: its export, its link, its address. */

@@ -16,7 +16,7 @@ import { deleteLink, listLinks } from "../links/guest-link.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
 import { followDomain, watchBoot } from "./follow-domain.ts";
-import { describeLinkOf, type Host, releaseResources } from "./host.ts";
+import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
 
 /** The Xenod before may not have let go of its guests yet. */
 const findAttempts = 5;
@@ -72,11 +72,12 @@ async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Pr
   }
 }
 
-/** The guest goes on; the file server has its export still, or opens it again by itself. */
+/** The guest goes on, and so does its export; one that was lost is made again from the record. */
 async function takeUp(host: Host, record: DomainRecord, domain: Domain, signal: AbortSignal): Promise<void> {
   if ((await domain.state()) === "paused") await domain.unpause();
   host.log.info({ domain: record.name }, "found running");
   followDomain(host, record, domain);
+  await host.fileServer.putExport(record.name, describeExport(host, record), signal);
   if (record.steps.init !== undefined) return;
   watchBoot(host, record, signal).catch((error) => {
     if (!signal.aborted) host.log.warn({ domain: record.name, err: error }, "the boot was not followed to its end");

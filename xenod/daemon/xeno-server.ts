@@ -74,6 +74,8 @@ export interface ServerStatus {
 }
 
 const superviseMs = 1_000;
+/** A Xenod that is just ending lets go within this; so does a child that it was about to start when it was killed. */
+const lockPatienceMs = 1_500;
 
 export class XenoServer {
   readonly options: XenoServerOptions;
@@ -97,7 +99,7 @@ export class XenoServer {
       });
     await mkdir(options.stateDirectory, { recursive: true });
     await chmod(options.stateDirectory, 0o700);
-    const lock = takeLock(join(options.stateDirectory, "xenod.lock"), `the XenoServer ${options.name}`);
+    const lock = await waitForLock(options);
     try {
       const meter = new TrafficMeter();
       const store = await openDirectoryStore(options.storeDirectory);
@@ -287,5 +289,17 @@ export class XenoServer {
       this.options.log.error("the file server's keeper is gone; starting another");
       await this.#startFileServer().catch((error) => this.options.log.error({ err: error }, "no file server"));
     }
+  }
+}
+
+async function waitForLock({ name, stateDirectory }: XenoServerOptions): Promise<number> {
+  const end = performance.now() + lockPatienceMs;
+  for (;;) {
+    try {
+      return takeLock(join(stateDirectory, "xenod.lock"), `the XenoServer ${name}`);
+    } catch (error) {
+      if (!(error instanceof XenoError && error.code === "in-use") || performance.now() > end) throw error;
+    }
+    await delay(100);
   }
 }

@@ -7,7 +7,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
-import type { ResolveLayer } from "../../cowfs/union/stack.ts";
+import type { Layers } from "../../templates/layers/open-layers.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
 import type { fileServerFiles } from "./files.ts";
@@ -19,7 +19,7 @@ const maxExports = 1024;
 
 export interface ExportTableOptions {
   readonly files: ReturnType<typeof fileServerFiles>;
-  readonly resolve: ResolveLayer;
+  readonly layers: Pick<Layers, "open">;
   readonly keeper: KeeperChannel;
   log(text: string): void;
 }
@@ -124,9 +124,9 @@ export class ExportTable {
   }
 
   #contextOf(id: string): ExportContext {
-    const { resolve, keeper, files, log } = this.#options;
+    const { layers, keeper, files, log } = this.#options;
     return {
-      resolve,
+      openLayer: (url, pinned, signal) => layers.open(url, pinned, signal),
       listen: (of, address) => keeper.listen(of, address),
       eventsFile: files.eventsFile(id),
       log,

@@ -6,7 +6,7 @@
  */
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { ResolveLayer } from "../../cowfs/union/stack.ts";
+import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { describeError, type ErrorBody } from "../http/json-server.ts";
 import { writeStateFile } from "../state-file.ts";
 import { type OpenedExport, openExport } from "./open-export.ts";
@@ -26,7 +26,8 @@ export interface SavedEvents {
 }
 
 export interface ExportContext {
-  readonly resolve: ResolveLayer;
+  /** Opens a layer; it is closed with the export. */
+  openLayer(url: string, pinned: string | undefined, signal: AbortSignal): Promise<OpenedTree>;
   listen(id: string, address: ListenAddress): Promise<{ handle: unknown; port: number }>;
   readonly eventsFile: string;
   log(text: string): void;
@@ -47,6 +48,7 @@ export class ServedExport {
   #state: ExportStatus["state"] = "opening";
   #error: ErrorBody | undefined;
   #opened: OpenedExport | undefined;
+  #layers: OpenedTree[] = [];
   #port = 0;
   #failures = 0;
   #recovering: Promise<void> | undefined;
@@ -63,8 +65,8 @@ export class ServedExport {
 
   /** Opens it and serves it. Rejects when that cannot be; then nothing of it stays open here. */
   async open(): Promise<void> {
-    await this.#openFileSystem();
     try {
+      await this.#openFileSystem();
       await this.#listen();
     } catch (error) {
       await this.close();
@@ -84,7 +86,7 @@ export class ServedExport {
     this.#ended.abort();
     this.#server.close();
     await this.#recovering?.catch(() => {});
-    await this.#opened?.close().catch((error) => this.#context.log(`export ${this.id}: closing: ${error}`));
+    await this.#closeFileSystem();
     await this.#saving;
   }
 
@@ -112,8 +114,7 @@ export class ServedExport {
     let pauseMs = firstPauseMs;
     while (!this.#ended.signal.aborted) {
       try {
-        await this.#opened?.close().catch(() => {});
-        this.#opened = undefined;
+        await this.#closeFileSystem();
         await this.#openFileSystem();
         if (!this.#server.listening) await this.#listen();
         return;
@@ -130,14 +131,18 @@ export class ServedExport {
 
   async #openFileSystem(): Promise<void> {
     const { url, tree, journal, requirePrivilegedPort, initPath } = this.specification;
-    const { resolve } = this.#context;
     const opened = await openExport({
       url,
       journal,
       requirePrivilegedPort,
       initPath,
       bootEpoch: this.bootEpoch,
-      resolve: (layer, pinned, signal) => resolve(layer, pinned ?? (layer === url ? tree : undefined), signal),
+      resolve: async (layer, pinned, signal) => {
+        const known = pinned ?? (layer === url ? tree : undefined);
+        const layerOpened = await this.#context.openLayer(layer, known, signal);
+        this.#layers.push(layerOpened);
+        return layerOpened.tree;
+      },
       signal: this.#ended.signal,
       onLayers: () => this.#note("layers"),
       onMount: () => this.#note("mounted"),
@@ -160,6 +165,13 @@ export class ServedExport {
     this.#note("opened");
     this.#error = undefined;
     if (this.#server.listening) this.#state = "serving";
+  }
+
+  async #closeFileSystem(): Promise<void> {
+    const log = (error: unknown) => this.#context.log(`export ${this.id}: closing: ${error}`);
+    await this.#opened?.close().catch(log);
+    this.#opened = undefined;
+    for (const layer of this.#layers.splice(0)) await layer.close().catch(log);
   }
 
   async #listen(): Promise<void> {

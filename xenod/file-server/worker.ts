@@ -28,7 +28,7 @@ const layers = openLayers({
   trust: readTrust(configuration.trustDirectory),
   cacheDirectory: files.cache,
 });
-const table = new ExportTable({ files, resolve: layers.resolve, keeper, log });
+const table = new ExportTable({ files, layers, keeper, log });
 await table.load();
 
 const control = createJsonServer((error) => log(`defect: ${(error as Error).stack ?? error}`));

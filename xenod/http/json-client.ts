@@ -3,7 +3,7 @@
  * them may be sent twice, so each must be one that does its work once however often it comes.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { Client } from "undici";
+import { Pool } from "undici";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ErrorBody } from "./json-server.ts";
 
@@ -30,20 +30,23 @@ export interface JsonRequest {
 }
 
 const retryMs = 50;
+const maxConnections = 32;
 const maxResponseBytes = 16 * 1024 * 1024;
 /** Nobody listens, or who listened has gone. */
 const absent = new Set(["ECONNREFUSED", "ENOENT", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_CLOSED"]);
 
 export class JsonClient {
   readonly #options: JsonClientOptions;
-  readonly #client: Client;
+  readonly #pool: Pool;
 
   constructor(options: JsonClientOptions) {
     this.#options = options;
-    this.#client = new Client("http://localhost", {
-      socketPath: options.socketPath,
+    this.#pool = new Pool("http://localhost", {
+      connect: { socketPath: options.socketPath },
       maxResponseSize: maxResponseBytes,
-      pipelining: 16,
+      // Requests may wait for long on the other side, so none stands behind another.
+      pipelining: 1,
+      connections: maxConnections,
     });
   }
 
@@ -65,13 +68,13 @@ export class JsonClient {
   }
 
   async close(): Promise<void> {
-    await this.#client.destroy();
+    await this.#pool.destroy();
   }
 
   async #ask<T>({ method, path, body, deadlineMs, signal }: JsonRequest): Promise<T> {
     const deadline = AbortSignal.timeout(deadlineMs ?? this.#options.deadlineMs ?? 30_000);
     const sent = body === undefined ? undefined : JSON.stringify(body);
-    const response = await this.#client.request({
+    const response = await this.#pool.request({
       method,
       path,
       body: sent,

@@ -49,7 +49,7 @@ test.serial("an export whose journal failed is opened again from what was acknow
     },
     {},
     {
-      resolve: layers.resolve,
+      openLayer: layers.open,
       listen: async () => ({ handle, port }),
       eventsFile: join(published.directory, "events"),
       log: (text) => said.push(text),

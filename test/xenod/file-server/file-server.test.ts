@@ -14,6 +14,8 @@ import { makeStore, publishFiles } from "../published.ts";
 
 async function start(t: ExecutionContext) {
   const published = await makeStore(t);
+  await publishFiles(published, "malformed", { ".mount": "wo template://nothing\n" });
+  await publishFiles(published, "homeless", { ".mount": "ro template://Debian/12/current\n" });
   const url = await publishFiles(published, "service", { "sbin/init": "#!/bin/sh\n", "etc/motd": "hello\n" });
   const state = join(published.directory, "state");
   const { storeDirectory, trustDirectory } = published;
@@ -154,12 +156,16 @@ test("an export that cannot be opened is refused with the reason, and leaves not
   const { client, specification, state } = await start(t);
   for (const [change, code] of [
     [{ url: "xenostore://demo/servce" }, "overlay-unknown"],
+    [{ url: "xenostore://demo/malformed" }, "mount-malformed"],
+    [{ url: "xenostore://demo/homeless" }, "mount-refused"],
     [{ url: "ftp://somewhere" }, "scheme-unknown"],
     [{ listen: { host: "127.0.0.1", port: 0, namespace: "no-such-namespace" } }, "listen-failed"],
     [{ listen: { host: "203.0.113.1", port: 0 } }, "listen-failed"],
     [{ journal: "relative" }, "request-invalid"],
   ] as const)
-    await t.throwsAsync(client.putExport("web", { ...specification, ...change }), { code });
+    await t.throwsAsync(client.putExport("web", { ...specification, journal: `${state}/${code}`, ...change }), {
+      code,
+    });
   t.deepEqual((await client.status()).exports, []);
   t.false(existsSync(join(state, "exports", "web.json")));
   t.is((await client.putExport("web", specification)).state, "serving");
