@@ -4,85 +4,124 @@
  * The verifier changes exactly when unstable writes may have been lost: on an unclean re-opening under another boot of
  * the host, and after a failed sync, which may have dropped what the operating system had. The death of the process
  * alone loses nothing.
+ *
+ * The file has two lines of JSON of a fixed length, written in turn and in place: a torn write leaves the other line,
+ * and a full disk can be opened and closed.
  */
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { crc32 } from "node:zlib";
 import { XenoError } from "../errors.ts";
 import { syncDirectory } from "./disk.ts";
 
-export interface Identity {
+const version = 1;
+const lineBytes = 512;
+
+interface Stored {
   readonly lineage: Buffer;
   readonly handleKey: Buffer;
   readonly writeVerifier: Buffer;
+  /** Of the host, when it was last opened. */
   readonly bootId: string;
   /** False while it is open: found so, its opener died. */
   readonly clean: boolean;
   /** Found so, a sync had failed: what the operating system holds beyond the mark may not be on the disk. */
   readonly syncFailed: boolean;
-  /** What had not been synced may be gone: the opener died with its host, or a sync failed. */
+}
+
+export class Identity {
+  readonly lineage: Buffer;
+  readonly handleKey: Buffer;
+  readonly writeVerifier: Buffer;
+  /** A sync had failed before this opening. */
+  readonly syncFailed: boolean;
+  /** What had not been synced may be gone: the opener before died with its host, or a sync failed. */
   readonly tailMayBeLost: boolean;
-}
+  readonly #file: number;
+  readonly #bootId: string;
+  #line: number;
 
-export function openIdentity(directory: string): Identity {
-  const bootId = fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
-  const file = path.join(directory, "identity.json");
-  if (!fs.existsSync(file)) {
-    const created: Identity = {
-      lineage: randomBytes(16),
-      handleKey: randomBytes(32),
-      writeVerifier: randomBytes(8),
-      bootId,
-      clean: true,
-      syncFailed: false,
-      tailMayBeLost: false,
-    };
-    saveIdentity(directory, created);
-    return created;
+  /** Throws `journal-damaged`, `journal-too-new`. */
+  constructor(directory: string) {
+    const file = path.join(directory, "identity");
+    if (!fs.existsSync(file)) create(directory, file);
+    const { line, ...stored } = readIdentity(file);
+    this.lineage = stored.lineage;
+    this.handleKey = stored.handleKey;
+    this.syncFailed = stored.syncFailed;
+    this.#bootId = readBootId();
+    this.tailMayBeLost = !stored.clean && (stored.syncFailed || stored.bootId !== this.#bootId);
+    this.writeVerifier = this.tailMayBeLost ? randomBytes(8) : stored.writeVerifier;
+    this.#file = fs.openSync(file, "r+");
+    this.#line = line;
   }
-  const stored = parseIdentity(file);
-  const tailMayBeLost = !stored.clean && (stored.syncFailed || stored.bootId !== bootId);
-  return { ...stored, bootId, tailMayBeLost, writeVerifier: tailMayBeLost ? randomBytes(8) : stored.writeVerifier };
+
+  /** Writes and syncs what the next opener is to find. */
+  save(clean: boolean, syncFailed: boolean): void {
+    this.#line++;
+    const { lineage, handleKey, writeVerifier } = this;
+    const text = formatLine(this.#line, { lineage, handleKey, writeVerifier, bootId: this.#bootId, clean, syncFailed });
+    fs.writeSync(this.#file, text, (this.#line % 2) * lineBytes, "latin1");
+    fs.fdatasyncSync(this.#file);
+  }
+
+  close(): void {
+    fs.closeSync(this.#file);
+  }
 }
 
-/** Replaces the file as a whole and syncs it, so that a crash leaves the old one or the new one. */
-export function saveIdentity(directory: string, identity: Identity): void {
-  const file = path.join(directory, "identity.json");
-  const text = JSON.stringify({
-    version: 1,
-    lineage: identity.lineage.toString("hex"),
-    handleKey: identity.handleKey.toString("hex"),
-    writeVerifier: identity.writeVerifier.toString("hex"),
-    bootId: identity.bootId,
-    clean: identity.clean,
-    syncFailed: identity.syncFailed,
-  });
-  fs.writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600, flush: true });
+function readBootId(): string {
+  return fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+}
+
+function create(directory: string, file: string): void {
+  const stored: Stored = {
+    lineage: randomBytes(16),
+    handleKey: randomBytes(32),
+    writeVerifier: randomBytes(8),
+    bootId: readBootId(),
+    clean: true,
+    syncFailed: false,
+  };
+  fs.writeFileSync(`${file}.new`, formatLine(0, stored) + formatLine(1, stored), { mode: 0o600, flush: true });
   fs.renameSync(`${file}.new`, file);
   syncDirectory(directory);
 }
 
-function parseIdentity(file: string): Identity {
-  try {
-    const stored = JSON.parse(fs.readFileSync(file, "utf8")) as Record<string, unknown>;
-    const hex = (key: string, bytes: number): Buffer => {
-      const value = Buffer.from(String(stored[key]), "hex");
-      if (value.length !== bytes) throw new Error(`${key} is malformed`);
-      return value;
-    };
-    return {
-      lineage: hex("lineage", 16),
-      handleKey: hex("handleKey", 32),
-      writeVerifier: hex("writeVerifier", 8),
-      bootId: String(stored.bootId),
-      clean: stored.clean === true,
-      syncFailed: stored.syncFailed === true,
-      tailMayBeLost: false,
-    };
-  } catch (cause) {
+function formatLine(line: number, stored: Stored): string {
+  const hex = (bytes: Buffer) => bytes.toString("hex");
+  const { lineage, handleKey, writeVerifier, ...rest } = stored;
+  const fields = { lineage: hex(lineage), handleKey: hex(handleKey), writeVerifier: hex(writeVerifier), ...rest };
+  const text = JSON.stringify({ version, line, ...fields });
+  return `${`${checksumOf(text)} ${text}`.padEnd(lineBytes - 1)}\n`;
+}
+
+function checksumOf(text: string): string {
+  return crc32(text).toString(16).padStart(8, "0");
+}
+
+/** The newer line of those that are whole. */
+function readIdentity(file: string): Stored & { line: number } {
+  const lines = fs.readFileSync(file, "latin1").split("\n").map(parseLine);
+  const whole = lines.filter((line) => line !== undefined);
+  whole.sort((a, b) => b.line - a.line);
+  const [newest] = whole;
+  if (newest === undefined)
     throw new XenoError("journal-damaged", `${file} does not hold a journal's identity`, {
-      cause,
       hint: "Restore it from a copy: without it no client's file handles are valid.",
     });
-  }
+  if (newest.version > version)
+    throw new XenoError("journal-too-new", `${file} has version ${newest.version}, this is version ${version}`, {
+      hint: "Open it with the newer release that wrote it.",
+    });
+  return newest;
+}
+
+function parseLine(padded: string): (Stored & { line: number; version: number }) | undefined {
+  const text = padded.slice(9).trimEnd();
+  if (text === "" || padded.slice(0, 9) !== `${checksumOf(text)} `) return undefined;
+  const { lineage, handleKey, writeVerifier, ...rest } = JSON.parse(text);
+  const bytes = (hex: string) => Buffer.from(hex, "hex");
+  return { ...rest, lineage: bytes(lineage), handleKey: bytes(handleKey), writeVerifier: bytes(writeVerifier) };
 }

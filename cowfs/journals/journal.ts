@@ -7,7 +7,7 @@
  * - (J6) One opener at a time.
  * - (J7) A transaction is one record: after a crash all of its changes are there, with its reply, or none.
  *
- * Directory layout: `log`, `mark`, `segments/`, `identity.json` (lineage and secrets, mode 0600), `lock`.
+ * Directory layout: `log`, `mark`, `segments/`, `identity` (lineage and secrets, mode 0600), `lock`.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -17,7 +17,7 @@ import type { FileId } from "../file-system.ts";
 import { ChangeReader, ChangeWriter } from "./changes.ts";
 import { type Disk, realDisk, syncDirectory } from "./disk.ts";
 import { lowerAddress } from "./extents.ts";
-import { type Identity, openIdentity, saveIdentity } from "./identity.ts";
+import { Identity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { Log } from "./log.ts";
 import { Segments } from "./segments.ts";
@@ -27,6 +27,7 @@ import { type Change, firstLayerId, JournalState } from "./state.ts";
 const transactionBytes = 256 * 1024;
 /** After a lost tail, inode numbers that the tail may have used are passed over. */
 const skippedInodes = 2 ** 20;
+const skipBytes = 64;
 
 export class Journal {
   readonly directory: string;
@@ -34,7 +35,7 @@ export class Journal {
   /** Grows with every change. */
   changeCount = 0;
   readonly #lock: number;
-  #identity: Identity;
+  readonly #identity: Identity;
   readonly #log: Log;
   readonly #segments: Segments;
   readonly #writer = new ChangeWriter();
@@ -48,18 +49,19 @@ export class Journal {
     this.directory = directory;
     this.#lock = takeLock(path.join(directory, "lock"), `the journal ${directory}`);
     try {
-      this.#identity = openIdentity(directory);
+      this.#identity = new Identity(directory);
       this.#segments = new Segments(directory, disk);
       this.#log = new Log(directory, disk);
       this.#log.recover((payload, isSynced) => this.#replay(payload, isSynced));
       this.#dropOrphans();
       // From here on a failed sync before this opening is made good, and what a lost tail may have used is passed over.
       if (this.#identity.tailMayBeLost) this.#skipInodes();
-      this.#identity = { ...this.#identity, clean: false, syncFailed: false };
-      saveIdentity(directory, this.#identity);
+      this.#identity.save(false, false);
+      syncDirectory(directory);
     } catch (error) {
       this.#closeFiles();
-      throw error;
+      if (error instanceof XenoError) throw error;
+      throw unusable(`cannot open the journal ${directory}`, error);
     }
   }
 
@@ -72,10 +74,7 @@ export class Journal {
       const made = fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
       if (made !== undefined) syncDirectory(path.dirname(made));
     } catch (cause) {
-      throw new XenoError("journal-unusable", `cannot create the journal directory ${directory}`, {
-        cause,
-        hint: "Look at the permissions and the space there.",
-      });
+      throw unusable(`cannot create the journal directory ${directory}`, cause);
     }
     return new Journal(directory, disk);
   }
@@ -102,10 +101,10 @@ export class Journal {
    * throws before its first change leaves the journal as it was; a throw after one is a defect and fails the journal,
    * whose next opening shows nothing of the transaction. The reply is recorded also where nothing was changed.
    */
-  transact(key: string | undefined, run: () => Buffer): Buffer {
+  transact(key: string | undefined, run: () => Buffer, bytes: number = transactionBytes): Buffer {
     if (this.#inTransaction) throw new Error("transactions do not nest");
-    this.#throwIfFailed();
-    this.#log.reserve(transactionBytes);
+    this.throwIfFailed();
+    this.#log.reserve(bytes);
     this.#inTransaction = true;
     try {
       const reply = run();
@@ -134,7 +133,7 @@ export class Journal {
 
   /** Appends file bytes; they count once a `lay` change points at them. Throws ENOSPC or EIO. */
   appendData(bytes: Buffer): { address: number; checksum: number } {
-    this.#throwIfFailed();
+    this.throwIfFailed();
     return { address: this.#segments.append(bytes), checksum: crc32(bytes) };
   }
 
@@ -144,7 +143,7 @@ export class Journal {
 
   /** Hands all records to the operating system: from here on they survive the death of this process. */
   flush(): void {
-    this.#throwIfFailed();
+    this.throwIfFailed();
     try {
       this.#log.flush();
     } catch (error) {
@@ -176,7 +175,7 @@ export class Journal {
       if (this.#failure === undefined) {
         this.flush();
         await this.sync();
-        saveIdentity(this.directory, { ...this.#identity, clean: true });
+        this.#identity.save(true, false);
       }
     } finally {
       this.#failure ??= new XenoError("journal-closed", `the journal ${this.directory} is closed`);
@@ -233,28 +232,31 @@ export class Journal {
   }
 
   #skipInodes(): void {
-    this.transact(undefined, () => {
+    const skip = () => {
       this.apply({ kind: "skip", nextInode: this.state.nextInode + skippedInodes });
       return Buffer.alloc(0);
-    });
+    };
+    this.transact(undefined, skip, skipBytes);
     this.flush();
     this.#log.syncNow();
   }
 
   #closeFiles(): void {
+    this.#identity?.close();
     this.#log?.close();
     this.#segments?.close();
     fs.closeSync(this.#lock);
   }
 
-  #throwIfFailed(): void {
+  /** A journal that has failed or is closed answers nothing: its memory may show what no disk ever will. */
+  throwIfFailed(): void {
     if (this.#failure !== undefined) throw new FileSystemError("EIO", String(this.#failure));
   }
 
   /** The next opener must know: what the operating system shows it may not be on the disk. */
   #failSync(cause: unknown): unknown {
     try {
-      saveIdentity(this.directory, { ...this.#identity, syncFailed: true });
+      this.#identity.save(false, true);
     } catch {
       // The disk takes nothing any more.
     }
@@ -268,4 +270,11 @@ export class Journal {
     });
     return this.#failure;
   }
+}
+
+function unusable(what: string, cause: unknown): XenoError {
+  return new XenoError("journal-unusable", `${what}: ${(cause as Error).message}`, {
+    cause,
+    hint: "Look at the disk, at the permissions and at the space there.",
+  });
 }

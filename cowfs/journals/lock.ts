@@ -8,13 +8,15 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { XenoError } from "../errors.ts";
 
+const pidBytes = 10;
+
 /** Locks `file` and returns the descriptor that holds the lock. Throws `in-use` when another process has it. */
 export function takeLock(file: string, what: string): number {
   const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
   const result = spawnSync("flock", ["--nonblock", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
   if (result.status === 0) {
-    fs.ftruncateSync(descriptor, 0);
-    fs.writeSync(descriptor, `${process.pid}\n`, 0);
+    // In place, at one length: also on a full disk.
+    fs.writeSync(descriptor, `${String(process.pid).padEnd(pidBytes)}\n`, 0);
     return descriptor;
   }
   const holder = fs.readFileSync(file, "latin1").trim();

@@ -22,6 +22,7 @@ const magic = "XENOJRNL";
 const version = 1;
 const fileHeaderBytes = 64;
 const recordHeaderBytes = 20;
+const markBytes = 24;
 /** Zeros are laid down in such steps; 1 MiB holds some 5,000 creates. */
 const stepBytes = 1024 * 1024;
 /** Larger than any transaction: the largest is an extended attribute of 64 KiB or a reply. */
@@ -53,16 +54,16 @@ export class Log {
     const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
     this.#file = fs.openSync(this.#path, flags, 0o600);
     this.#mark = fs.openSync(path.join(directory, "mark"), flags, 0o600);
+    if (fs.fstatSync(this.#mark).size < markBytes) fs.writeSync(this.#mark, Buffer.alloc(markBytes), 0, markBytes, 0);
   }
 
   /** Calls back with each record's payload in order; afterwards the log is ready for appending. */
   recover(replay: Replay): void {
     const size = fs.fstatSync(this.#file).size;
     const marked = this.#readMark();
-    if (size < fileHeaderBytes) {
-      if (marked > 0) throw this.#damaged(`it is ${size} bytes long, but ${marked} records had been synced`);
-      this.#writeFileHeader();
-    } else this.#checkFileHeader();
+    if (this.#hasFileHeader()) this.#checkFileHeader();
+    else if (marked > 0) throw this.#damaged(`it is empty, but ${marked} records had been synced`);
+    else this.#writeFileHeader();
     this.#reserved = Math.max(size, fileHeaderBytes);
     const reason = this.#scan(size, marked, replay);
     if (this.#sequence < marked)
@@ -190,6 +191,13 @@ export class Log {
     fs.writeSync(this.#file, header, 0, header.length, 0);
   }
 
+  /** A host that dies soon after the log was made may leave nothing of it, or zeros. */
+  #hasFileHeader(): boolean {
+    const header = Buffer.alloc(fileHeaderBytes);
+    const count = fs.readSync(this.#file, header, 0, header.length, 0);
+    return count === header.length && header.some((byte) => byte !== 0);
+  }
+
   #checkFileHeader(): void {
     const header = Buffer.alloc(fileHeaderBytes);
     fs.readSync(this.#file, header, 0, header.length, 0);
@@ -203,7 +211,7 @@ export class Log {
 
   /** The mark holds two copies, so that one torn write leaves the other. */
   #readMark(): number {
-    const bytes = Buffer.alloc(24);
+    const bytes = Buffer.alloc(markBytes);
     fs.readSync(this.#mark, bytes, 0, bytes.length, 0);
     const copies = [bytes.subarray(0, 12), bytes.subarray(12)];
     const valid = copies.filter((copy) => crc32(copy.subarray(0, 8)) === copy.readUInt32LE(8));

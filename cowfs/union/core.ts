@@ -48,6 +48,7 @@ export class UnionCore {
 
   /** The journal's inode, if it has one. Throws ESTALE for one that is gone. */
   find(id: FileId): JournalInode | undefined {
+    this.journal.throwIfFailed();
     const inode = this.journal.state.inodes.get(id);
     if (inode !== undefined && this.isGone(inode)) throw new FileSystemError("ESTALE");
     if (inode === undefined && slotOf(id) === 0) throw new FileSystemError("ESTALE");

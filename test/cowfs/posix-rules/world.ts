@@ -78,6 +78,7 @@ export class World {
     this.fs.flush();
     throws(() => this.does(change), { code: errno });
     throws(() => this.does(() => {}), { code: "EIO" });
+    throws(() => this.dump(), { code: "EIO" });
     throws(() => this.fs.flush());
     await rejects(() => this.fs.sync());
     this.fs = await this.#reopen(this.fs);

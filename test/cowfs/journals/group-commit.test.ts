@@ -1,0 +1,154 @@
+/** Syncs: few for many, never fewer than promised, and never one that promises what it did not cover. */
+import fs from "node:fs";
+import path from "node:path";
+import test from "ava";
+import { type Disk, realDisk } from "../../../cowfs/journals/disk.ts";
+import { Journal } from "../../../cowfs/journals/journal.ts";
+import { addFile, change, contentOf, copyJournal, diskError, findRecordEnds, scratchDirectory } from "./scratch.ts";
+
+/** A disk whose syncs wait until they are let go. */
+class GatedDisk implements Disk {
+  syncs = 0;
+  #waiting: PromiseWithResolvers<void>[] = [];
+  #arrived = Promise.withResolvers<void>();
+
+  write(...asked: Parameters<Disk["write"]>): number {
+    return realDisk.write(...asked);
+  }
+
+  async sync(): Promise<void> {
+    this.syncs++;
+    const gate = Promise.withResolvers<void>();
+    this.#waiting.push(gate);
+    this.#arrived.resolve();
+    await gate.promise;
+  }
+
+  /** Waits for a sync and ends it. */
+  async release(error?: Error): Promise<void> {
+    await this.#arrived.promise;
+    this.#arrived = Promise.withResolvers<void>();
+    for (const gate of this.#waiting.splice(0)) error === undefined ? gate.resolve() : gate.reject(error);
+  }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("sixteen that come while a sync runs share the next one", async (t) => {
+  const disk = new GatedDisk();
+  const journal = Journal.open(scratchDirectory(t), disk);
+  const promises: Promise<void>[] = [];
+  let settled = 0;
+  for (let index = 0; index < 17; index++) {
+    addFile(journal, `file ${index}`, "x");
+    promises.push(journal.sync().then(() => void settled++));
+    await turn();
+  }
+  t.is(disk.syncs, 1);
+  await disk.release();
+  t.is(settled, 0);
+  await disk.release();
+  await promises[0];
+  t.is(settled, 1);
+  await disk.release();
+  await disk.release();
+  await Promise.all(promises);
+  t.is(disk.syncs, 4);
+  await journal.close();
+  t.is(disk.syncs, 4);
+});
+
+test("a sync that is asked for while one runs and nothing has changed since is that one", async (t) => {
+  const disk = new GatedDisk();
+  const journal = Journal.open(scratchDirectory(t), disk);
+  addFile(journal, "a", "x");
+  const first = journal.sync();
+  t.is(journal.sync(), first);
+  await disk.release();
+  await disk.release();
+  await first;
+  await journal.sync();
+  t.is(disk.syncs, 2);
+  await journal.close();
+});
+
+test("the mark covers nothing that was appended while the sync ran", async (t) => {
+  const disk = new GatedDisk();
+  const directory = scratchDirectory(t);
+  const journal = Journal.open(directory, disk);
+  addFile(journal, "a", "first");
+  const sync = journal.sync();
+  addFile(journal, "b", "second");
+  await disk.release();
+  addFile(journal, "c", "third");
+  journal.flush();
+  await disk.release();
+  await sync;
+  const crashed = copyJournal(t, directory);
+  fs.truncateSync(path.join(crashed, "log"), findRecordEnds(crashed)[1]);
+  const again = Journal.open(crashed);
+  t.deepEqual([contentOf(again, "a"), contentOf(again, "b")], ["first", undefined]);
+  await again.close();
+  const closing = journal.close();
+  await disk.release();
+  await disk.release();
+  await closing;
+});
+
+test("a change of data alone is synced, its segment too", async (t) => {
+  const disk = new GatedDisk();
+  const journal = Journal.open(scratchDirectory(t), disk);
+  const id = addFile(journal, "a", "x");
+  const first = journal.sync();
+  await disk.release();
+  await disk.release();
+  await first;
+  const { address, checksum } = journal.appendData(Buffer.from("y"));
+  change(journal, () => journal.apply({ kind: "lay", id, extent: { offset: 0, length: 1, address }, checksum }));
+  const second = journal.sync();
+  await disk.release();
+  t.is(disk.syncs, 3);
+  await disk.release();
+  await second;
+  t.is(disk.syncs, 4);
+  await journal.close();
+});
+
+test("a sync that fails rejects for everyone who waits, for later ones too, and nobody hears of it twice", async (t) => {
+  const unhandled: unknown[] = [];
+  const listen = (error: unknown) => unhandled.push(error);
+  process.on("unhandledRejection", listen);
+  t.teardown(() => process.off("unhandledRejection", listen));
+  const disk = new GatedDisk();
+  const directory = scratchDirectory(t);
+  const journal = Journal.open(directory, disk);
+  addFile(journal, "a", "x");
+  const first = journal.sync();
+  addFile(journal, "b", "x");
+  const second = journal.sync();
+  const third = journal.sync();
+  await disk.release(diskError("EIO"));
+  await t.throwsAsync(first, { code: "journal-failed" });
+  for (const promise of [second, third]) await t.throwsAsync(promise, { code: "EIO" });
+  await t.throwsAsync(journal.sync(), { code: "journal-failed" });
+  await journal.close();
+  await turn();
+  t.deepEqual(unhandled, []);
+  t.is(disk.syncs, 1);
+});
+
+test("closing waits for the sync that runs, and what comes after is refused", async (t) => {
+  const disk = new GatedDisk();
+  const directory = scratchDirectory(t);
+  const journal = Journal.open(directory, disk);
+  addFile(journal, "a", "x");
+  const sync = journal.sync();
+  addFile(journal, "b", "x");
+  const closing = journal.close();
+  for (let index = 0; index < 4; index++) await disk.release();
+  await Promise.all([sync, closing]);
+  t.throws(() => addFile(journal, "c", "x"), { code: "EIO" });
+  const again = Journal.open(directory);
+  t.is(contentOf(again, "b"), "x");
+  await again.close();
+});
