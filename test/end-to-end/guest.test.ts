@@ -30,6 +30,14 @@ while true; do
 done
 `;
 
+/** Resets the guest once, then powers it off. */
+const restless = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+if [ -e /data/been ]; then poweroff -f; fi
+touch /data/been
+reboot -f
+`;
+
 let server: RunningServer;
 let deployment: { id: string; name: string; overlay: string; kernel: string; memoryMiB: number; cpus: number };
 const teardowns: (() => unknown)[] = [];
@@ -41,8 +49,8 @@ test.before(async (t) => {
   const overlay = await publishFiles(
     server.published,
     "writer",
-    { "bin/busybox": busybox, "sbin/init": init },
-    { executables: ["bin/busybox", "sbin/init"], directories: ["dev", "proc", "sys", "data", "root"] },
+    { "bin/busybox": busybox, "sbin/init": init, "sbin/restless": restless },
+    { executables: ["bin/busybox", "sbin/init", "sbin/restless"], directories: ["dev", "proc", "sys", "data", "root"] },
   );
   deployment = { id: randomUUID(), name: "guest", overlay, kernel, memoryMiB: 128, cpus: 1 };
 });
@@ -168,6 +176,31 @@ test.serial("a guest that crashes is shown as crashed, with its resources taken 
   t.regex(await server.client.log("crashing"), /panic|cannot/i);
   await server.client.waitForTask((await server.client.remove("crashing")).task);
 });
+
+test.serial(
+  "a guest that resets itself gets a new boot epoch, and one that powers off is shown as stopped",
+  async (t) => {
+    const { task, domain } = await server.client.deploy({
+      ...deployment,
+      id: randomUUID(),
+      name: "restless",
+      init: "/sbin/restless",
+    });
+    await server.client.waitForTask(task);
+    let epoch = 0;
+    const end = performance.now() + 60_000;
+    for (;;) {
+      const { state, export: exported, link } = await server.client.domain(domain);
+      epoch = Math.max(epoch, exported?.bootEpoch ?? 0);
+      if (state !== "running" && !link) break;
+      if (performance.now() > end) throw new Error("the guest does not end");
+      await delay(50);
+    }
+    t.is(epoch, 1);
+    t.like(await server.client.domain(domain), { state: "stopped", intent: "running", exported: false });
+    await server.client.waitForTask((await server.client.remove(domain)).task);
+  },
+);
 
 test.serial("stopped, a guest leaves its journal only; removed, it leaves nothing", async (t) => {
   const directory = join(server.stateDirectory, "domains/guest");
