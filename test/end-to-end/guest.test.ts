@@ -1,12 +1,14 @@
 /** One real guest, from deployment to removal, while everything around it is killed. In order: each test goes on from the last. */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { FileServerClient } from "../../xenod/file-server/client.ts";
 import { findQemu } from "../../xenod/hypervisors/qemu/qemu-process.ts";
+import { fileServerPort, serverAddress } from "../../xenod/links/addresses.ts";
+import { createLink } from "../../xenod/links/guest-link.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
 import { readStartTime } from "../../xenod/processes.ts";
 import { publishFiles } from "../xenod/published.ts";
@@ -127,7 +129,17 @@ test.serial("Xenod is killed: the guest goes on, and the next Xenod finds it", a
   const before = await findQemu(join(server.stateDirectory, "domains/guest"));
   await server.kill();
   await waitForOk(t, (await lastOk()) + 3);
+  const stray = await createLink({ prefix: server.prefix, server: "a", domain: "stray" });
+  const strayDirectory = join(server.stateDirectory, "domains/stray/journal");
+  await mkdir(strayDirectory, { recursive: true });
+  const fileServer = new FileServerClient(server.stateDirectory);
+  t.teardown(() => fileServer.close());
+  const listen = { namespace: stray.namespace, host: serverAddress, port: fileServerPort };
+  await fileServer.putExport("stray", { url: deployment.overlay, journal: strayDirectory, listen });
   await server.launch();
+  t.false((await listNamespaces(server.prefix)).includes(stray.namespace), "what no record speaks of is removed");
+  t.false(existsSync(strayDirectory));
+  await t.throwsAsync(fileServer.getExport("stray"), { code: "export-unknown" });
   const domain = await server.client.domain("guest");
   t.is(domain.state, "running");
   t.is(domain.export?.state, "serving");
