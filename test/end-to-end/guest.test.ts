@@ -58,7 +58,14 @@ test.before(async (t) => {
 });
 
 test.after.always(async () => {
-  for (const teardown of teardowns.reverse()) await teardown();
+  const failures: unknown[] = [];
+  for (const teardown of teardowns.reverse())
+    try {
+      await teardown();
+    } catch (error) {
+      failures.push(error);
+    }
+  if (failures.length > 0) throw failures[0];
 });
 
 test.serial("what cannot be deployed is refused at once, with the reason", async (t) => {

@@ -8,6 +8,7 @@ import type { ExecutionContext } from "ava";
 import { pino } from "pino";
 import { XenodClient } from "../../xenod/api/client.ts";
 import { apiSocket, shutdownServer } from "../../xenod/daemon/run-xeno-server.ts";
+import { stopFileServer } from "../../xenod/file-server/start.ts";
 import { claimPrefix, sweepLinks } from "../../xenod/links/sweep.ts";
 import { createSwitch, joinSwitch } from "../../xenod/links/switch.ts";
 import { makeStore, type Published } from "../xenod/published.ts";
@@ -61,7 +62,11 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
   };
   const shutdown = async () => {
     await kill();
-    await shutdownServer({ ...options, log: pino({ level: "silent" }) }, { graceMs: 0, remove: true });
+    try {
+      await shutdownServer({ ...options, log: pino({ level: "silent" }) }, { graceMs: 0, remove: true });
+    } finally {
+      await stopFileServer(stateDirectory);
+    }
   };
   const readLogs = async () => {
     const files = [logFile, join(stateDirectory, "file-server.log")];

@@ -8,7 +8,7 @@
  * - (K4) It depends on nothing of Xenod, which may be killed, upgraded and started again.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import net from "node:net";
 import { takeLock } from "../../cowfs/journals/lock.ts";
 import { openListener, type RawListener } from "../links/listener.ts";
@@ -43,7 +43,8 @@ function startWorker(): void {
   current.on("message", (question: KeeperQuestion) => void answer(current, question));
   current.on("error", (error) => console.error("keeper:", error.message));
   current.on("exit", (code, signal) => {
-    if (isEnding) leave();
+    // Without its directory a XenoServer is gone, and nobody could end this any more.
+    if (isEnding || !existsSync(files.configuration)) leave();
     pauseMs = performance.now() - started > healthyMs ? 0 : Math.min(maxPauseMs, pauseMs * 2 || 50);
     console.error(`keeper: the worker ended (${signal ?? code}); starting it again in ${pauseMs} ms`);
     setTimeout(startWorker, pauseMs);

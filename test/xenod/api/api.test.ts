@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from "ava";
 import { pino } from "pino";
 import { XenodClient } from "../../../xenod/api/client.ts";
 import { apiSocket, runXenoServer, shutdownServer } from "../../../xenod/daemon/run-xeno-server.ts";
-import { findKeeper } from "../../../xenod/file-server/start.ts";
+import { findKeeper, stopFileServer } from "../../../xenod/file-server/start.ts";
 import { JsonClient } from "../../../xenod/http/json-client.ts";
 import { readStartTime } from "../../../xenod/processes.ts";
 import { makeStore, publishFiles } from "../published.ts";
@@ -23,8 +23,8 @@ async function run(t: ExecutionContext) {
   const ended = runXenoServer({ ...options, signal: ending.signal, onReady: () => onReady() });
   t.teardown(async () => {
     ending.abort();
-    await ended;
-    await shutdownServer(options, { graceMs: 0 });
+    await ended.catch(() => {});
+    await stopFileServer(stateDirectory);
   });
   await Promise.race([ready, ended]);
   const client = new XenodClient({ socketPath: apiSocket(stateDirectory), name: "a", patienceMs: 200 });
