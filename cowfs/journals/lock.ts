@@ -9,11 +9,16 @@ import fs from "node:fs";
 import { XenoError } from "../errors.ts";
 
 const pidBytes = 10;
+/**
+ * A child that another thread is just starting shares our descriptors until it executes its program: a lock that was
+ * let go may stand for that moment.
+ */
+const patienceSeconds = "0.5";
 
 /** Locks `file` and returns the descriptor that holds the lock. Throws `in-use` when another process has it. */
 export function takeLock(file: string, what: string): number {
   const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-  const result = spawnSync("flock", ["--nonblock", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
+  const result = spawnSync("flock", ["--timeout", patienceSeconds, "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
   if (result.status === 0) {
     // In place, at one length: also on a full disk.
     fs.writeSync(descriptor, `${String(process.pid).padEnd(pidBytes)}\n`, 0);

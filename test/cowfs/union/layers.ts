@@ -37,6 +37,7 @@ export function openNode(root: TreeNode): Tree {
 export function resolveFrom(layers: Record<string, TreeNode>): ResolveLayer {
   return async (url) => {
     const node = layers[url];
+    if (node === undefined && url.endsWith("://away")) throw new XenoError("store-unavailable", "the store is away");
     if (node === undefined) throw new XenoError("layer-unknown", `no layer ${url}`);
     return openNode(node);
   };
