@@ -66,10 +66,13 @@ export async function watchBoot(
     const hasEnded = record.state !== "running" || record.intent !== "running";
     if (isNew && !hasEnded) await host.queues.run(record.name, () => saveIfKnown(host, record));
     if (record.steps.init !== undefined) return;
-    if (hasEnded)
+    if (hasEnded) {
+      // What it had of the host is being taken back: it is free when the failure is told.
+      await host.queues.run(record.name, async () => {});
       throw new XenoError("guest-ended", `domain ${record.name} ended before its init ran`, {
         hint: `its console says why: xeno logs ${record.name}`,
       });
+    }
     await delay(pollMs, undefined, { signal });
   }
 }
