@@ -1,0 +1,93 @@
+/** `bench boot`: repeats deploying the service of `npm start`, and shows where the time goes. */
+import fs from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { findHome, type Home } from "../../control/cli/home.ts";
+import { exitCodes } from "../../control/cli/output.ts";
+import { createNarrator } from "../../control/demo/narrate.ts";
+import { kernelUrl, prepareKernel, prepareOverlay, prepareTemplate } from "../../control/demo/prepare.ts";
+import { maxLocalServers } from "../../control/network/local-network.ts";
+import { startServers } from "../../control/network/start-servers.ts";
+import { takeLock } from "../../cowfs/journals/lock.ts";
+import { sweepAbandoned } from "../../xenod/links/sweep.ts";
+import { describeMachine } from "../machine.ts";
+import { UsageError } from "../usage-error.ts";
+import { prepareHypervisor } from "./prepare-hypervisor.ts";
+import { repeatBoots } from "./repeat-boots.ts";
+import { formatReport, summarizeReport } from "./report.ts";
+import { createXenoContender } from "./xeno-contender.ts";
+
+export const bootUsage = "boot [--runs N] [--servers K] [--json]";
+
+const maxRuns = 10_000;
+const service = new URL("../../control/demo/apache.sh", import.meta.url).pathname;
+
+interface BootFlags {
+  readonly runs: number;
+  readonly servers: number;
+  readonly json: boolean;
+}
+
+export async function runBoot(options: string[], signal: AbortSignal): Promise<number> {
+  const { runs, servers, json } = readFlags(options);
+  const narrator = createNarrator();
+  const home = findHome();
+  const machine = await describeMachine();
+  const store = await home.openStore();
+  const layers = await home.openLayers(store);
+  const preparation = { home, store, layers, signal, narrator };
+  const template = await prepareTemplate(preparation);
+  await prepareKernel(preparation);
+  const overlay = await prepareOverlay(preparation, service);
+
+  await using cleanup = new AsyncDisposableStack();
+  const directory = await takeDirectory(home, cleanup);
+  const { kvm } = await prepareHypervisor(layers, kernelUrl, home.at("bench", "kernels"), signal);
+  narrator.tell("machine", kvm.reason);
+  const names = Array.from({ length: servers }, (_, index) => `s${index + 1}`);
+  const { tell } = narrator;
+  const local = await startServers({ home, names, stateDirectory: directory, cleanup, signal, tell });
+  const contenders = [createXenoContender(local, overlay.url)];
+  const results = await repeatBoots(contenders, runs, tell, signal);
+  await cleanup.disposeAsync();
+
+  const report = { runs, machine, kvm, template, overlay, results };
+  process.stdout.write(json ? `${JSON.stringify(summarizeReport(report))}\n` : formatReport(report));
+  const failed = results.flatMap(({ failures }) => failures).length;
+  if (failed === 0) return 0;
+  return results.some(({ boots }) => boots.length > 0) ? exitCodes.partial : exitCodes.error;
+}
+
+function readFlags(options: string[]): BootFlags {
+  try {
+    const { values } = parseArgs({
+      args: options,
+      options: { runs: { type: "string" }, servers: { type: "string" }, json: { type: "boolean" } },
+    });
+    return {
+      runs: readCount(values.runs ?? "5", "--runs", maxRuns),
+      servers: readCount(values.servers ?? "1", "--servers", maxLocalServers),
+      json: values.json ?? false,
+    };
+  } catch (error) {
+    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
+  }
+}
+
+function readCount(text: string, flag: string, max: number): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > max) throw new UsageError(`${flag} is a number from 1 to ${max}`);
+  return count;
+}
+
+/** Where this run's state lies: empty, so that the first boot finds cold caches, and removed afterwards. */
+async function takeDirectory(home: Home, cleanup: AsyncDisposableStack): Promise<string> {
+  await fs.mkdir(home.at("bench"), { recursive: true, mode: 0o700 });
+  takeLock(home.at("bench", "lock"), "the benchmark");
+  // Nobody writes there any more, if an earlier run was killed.
+  await sweepAbandoned();
+  const directory = home.at("bench", "run");
+  const remove = () => fs.rm(directory, { recursive: true, force: true });
+  await remove();
+  cleanup.defer(remove);
+  return directory;
+}

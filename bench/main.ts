@@ -1,0 +1,37 @@
+/** `npm run bench -- NAME …`: one of the benchmarks. Results on stdout, progress on stderr; exit codes as in control/cli/output.ts. */
+import { exitCodes, reportError } from "../control/cli/output.ts";
+import { bootUsage, runBoot } from "./boot/command.ts";
+import { UsageError } from "./usage-error.ts";
+
+interface Benchmark {
+  readonly usage: string;
+  /** Settles with the exit code, once everything is taken down. */
+  run(options: string[], signal: AbortSignal): Promise<number>;
+}
+
+const benchmarks: Record<string, Benchmark> = {
+  boot: { usage: bootUsage, run: runBoot },
+};
+
+const [name = "", ...options] = process.argv.slice(2);
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interrupted.abort(signal));
+const usage = Object.values(benchmarks)
+  .map((benchmark) => `Usage: npm run bench -- ${benchmark.usage}\n`)
+  .join("");
+
+try {
+  if (name === "--help" || options.includes("--help")) process.stdout.write(usage);
+  else if (Object.hasOwn(benchmarks, name)) process.exitCode = await benchmarks[name].run(options, interrupted.signal);
+  else throw new UsageError(name === "" ? "which benchmark?" : `there is no benchmark '${name}'`);
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\n${usage}`);
+    process.exitCode = exitCodes.usage;
+  } else if (interrupted.signal.aborted) process.exitCode = exitCodes.interrupted;
+  else {
+    reportError(options.includes("--json"), error);
+    process.exitCode = exitCodes.error;
+  }
+}
+process.exit();
