@@ -45,7 +45,7 @@ export function openLayers({ store, trust, cacheDirectory }: LayersOptions): Lay
   const remembered = path.join(cacheDirectory, "layouts");
   const seenDirectory = path.join(cacheDirectory, "seen");
   const layouts = new Map<string, string>();
-  const opened: OpenedTree[] = [];
+  const opened = new Set<OpenedTree>();
 
   async function resolveUrl(url: string, signal?: AbortSignal): Promise<Ref> {
     const options = { seenDirectory, signal };
@@ -82,8 +82,15 @@ export function openLayers({ store, trust, cacheDirectory }: LayersOptions): Lay
     const tree = await cache.open({ tree: stored.tree, layout: stored.layout });
     await remember(remembered, stored);
     layouts.set(stored.tree, stored.layout);
-    opened.push(tree);
-    return tree;
+    const held: OpenedTree = {
+      ...tree,
+      close: async () => {
+        opened.delete(held);
+        await tree.close();
+      },
+    };
+    opened.add(held);
+    return held;
   }
 
   return {
@@ -100,7 +107,7 @@ export function openLayers({ store, trust, cacheDirectory }: LayersOptions): Lay
       return layout;
     },
     async close() {
-      for (const tree of opened.splice(0)) await tree.close();
+      for (const tree of [...opened]) await tree.close();
     },
   };
 }
