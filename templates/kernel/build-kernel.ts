@@ -50,8 +50,8 @@ const moduleLists = {
   // pvpanic tells the hypervisor of a panic; button and evdev let init hear that the power button was pressed.
   virtio: ["virtio_pci", "pvpanic_pci", "virtio_net", "button", "evdev"],
   xen: ["xen_netfront"],
-  // systemd asks for autofs4 first of all, and the root has no modules of its own.
-  root: ["nfsv3", "autofs4"],
+  // Not autofs4, though systemd says that it misses it: with it, systemd tries in vain to mount what needs further modules.
+  root: ["nfsv3"],
 } as const;
 
 /**

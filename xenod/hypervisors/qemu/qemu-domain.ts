@@ -24,7 +24,8 @@ const states: Record<string, DomainState> = {
   watchdog: "crashed",
 };
 
-const reconnectMs = 200;
+const reconnectMs = 100;
+const pressMs = 3_000;
 
 export class QemuDomain implements Domain {
   readonly name: string;
@@ -62,19 +63,22 @@ export class QemuDomain implements Domain {
     await this.#control.execute("stop");
   }
 
-  /** Presses the power button. A paused guest cannot react, so it is ended at once. */
+  /**
+   * Presses the power button, again and again: a guest that still boots hears it once its init listens. A paused guest cannot
+   * react, so it is ended at once.
+   */
   async shutdown(graceMs: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if ((await this.state()) === "running") {
+    const expired = AbortSignal.timeout(graceMs);
+    const enough = AbortSignal.any([signal, expired]);
+    while (!enough.aborted && (await this.state()) === "running") {
       await this.#control.execute("system_powerdown");
-      const grace = new AbortController();
-      const timer = AbortSignal.any([signal, grace.signal]);
-      const expired = delay(graceMs, undefined, { signal: timer }).catch(() => {});
-      await Promise.race([this.#ended.promise, expired]);
-      grace.abort();
-      signal.throwIfAborted();
+      const next = new AbortController();
+      const waiting = delay(pressMs, undefined, { signal: AbortSignal.any([enough, next.signal]) }).catch(() => {});
+      await Promise.race([this.#ended.promise, waiting]);
+      next.abort();
     }
-    this.#reason ??= "stopped";
+    signal.throwIfAborted();
     await this.destroy();
   }
 
@@ -108,7 +112,7 @@ export class QemuDomain implements Domain {
       void this.#settle();
       await this.#control.closed();
       while (!signal.aborted && this.#control.isClosed && (await this.#isAlive())) {
-        await delay(reconnectMs, undefined, { signal, ref: false }).catch(() => {});
+        await delay(reconnectMs, undefined, { signal }).catch(() => {});
         const control = await QmpClient.connect(domainFiles(this.#directory).control).catch(() => undefined);
         if (signal.aborted) control?.close();
         else if (control !== undefined) this.#control = control;

@@ -91,7 +91,7 @@ test.serial("QEMU runs as a user of the domain's own, without capabilities, in a
 test.serial("how a guest ended while no Xenod ran is known to the next one", async (t) => {
   for (const [command, reason] of [
     ["poweroff -f", "stopped"],
-    ["exit 7", "crashed"],
+    ["echo c >/proc/sysrq-trigger", "crashed"],
   ] as const) {
     const specification = await prepare(t, "alone");
     const { directory } = specification;
