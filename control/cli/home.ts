@@ -35,7 +35,10 @@ export function findHome(store?: string): Home {
   const directory = path.resolve(process.env.XENO_HOME ?? path.join(data, "xeno"));
   const at = (...parts: string[]) => path.join(directory, ...parts);
   const storeDirectory = path.resolve(store ?? process.env.XENO_STORE ?? at("store"));
-  const openStore = () => openDirectoryStore(storeDirectory, { create: true });
+  const openStore = async () => {
+    await fs.mkdir(directory, { recursive: true, mode: 0o700 });
+    return await openDirectoryStore(storeDirectory, { create: true });
+  };
   const trust = readTrust(at("keys"));
   return {
     directory,

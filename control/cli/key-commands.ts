@@ -3,7 +3,7 @@ import { createKey, listKeys, listTrustedKeys, trustKey } from "../../xenostore/
 import { readContext } from "./context.ts";
 import { printResult } from "./output.ts";
 
-export function createKeyCommands(): Command[] {
+export function createKeyCommands(): Command {
   const key = new Command("key").description("keys that you sign with, and whose signatures you believe");
 
   key
@@ -29,6 +29,7 @@ export function createKeyCommands(): Command[] {
   key
     .command("ls")
     .description("list your keys and those that you trust")
+    .addHelpText("after", "\nExample:\n  xeno key ls")
     .action(async (_options, command: Command) => {
       const { json, home } = readContext(command);
       const own = (await listKeys(home.keys)).map(({ name, id, publicKey }) => ({ kind: "own", name, id, publicKey }));
@@ -41,5 +42,5 @@ export function createKeyCommands(): Command[] {
       printResult(json, [...own, ...trusted]);
     });
 
-  return [key];
+  return key;
 }

@@ -1,55 +1,48 @@
-/** The `xeno` command: each noun is a file of this folder. */
-import { Command, CommanderError } from "commander";
-import { createDoctorCommand } from "./doctor-command.ts";
-import { createDomainCommands } from "./domain-commands.ts";
-import { createKeyCommands } from "./key-commands.ts";
-import { createMountCommands } from "./mount-commands.ts";
-import { exitCodes, reportError } from "./output.ts";
-import { createOverlayCommands } from "./overlay-commands.ts";
-import { createServerCommands } from "./server-commands.ts";
-import { createTemplateCommands } from "./template-commands.ts";
-
-const program = new Command("xeno")
-  .description("Publish a file-system overlay once and boot it on many servers.")
-  .option("--json", "print results, and errors, as JSON")
-  .option("--store <directory>", "the XenoStore to use (default: $XENO_STORE, or store in $XENO_HOME)")
-  .addHelpText(
-    "after",
-    `
-Results go to stdout, progress and errors to stderr.
-Exit codes: 0 done, 1 error, 2 wrong usage, 3 done in part, 130 interrupted.
-State lies in $XENO_HOME (default: xeno in your data directory).
-
-Example:
-  xeno template ls
-  xeno deploy xenostore://demo/apache --on a,b,c`,
-  )
-  .showHelpAfterError("(add --help for the usage)")
-  .exitOverride();
-
-for (const command of [
-  ...createTemplateCommands(),
-  ...createKeyCommands(),
-  ...createMountCommands(),
-  ...createOverlayCommands(),
-  ...createServerCommands(),
-  ...createDomainCommands(),
-  createDoctorCommand(),
-])
-  program.addCommand(command);
+/**
+ * The `xeno` command.
+ *
+ * SIGINT, SIGTERM and SIGHUP end it in order: what a command has under way is taken back. A second one ends it at once,
+ * and what it mounted goes with it (cowfs/fuse/mount.ts).
+ */
+import { setImmediate as turn } from "node:timers/promises";
+import { CommanderError } from "commander";
+import { exitCodes, printError, reportError } from "./output.ts";
+import { createProgram } from "./program.ts";
 
 const interrupted = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interrupted.abort(signal));
-(program as Command & { interrupted?: AbortSignal }).interrupted = interrupted.signal;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => {
+    if (interrupted.signal.aborted) process.exit(exitCodes.interrupted);
+    interrupted.abort(signal);
+  });
+// Whoever reads our output may have seen enough, as `head` does.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(exitCodes.error));
 
+const program = createProgram(interrupted.signal);
+// Wrong usage may be found before the options are.
+const json = process.argv.includes("--json");
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
-  else if (interrupted.signal.aborted) process.exitCode = exitCodes.interrupted;
-  else {
-    reportError(program.opts().json === true, error);
-    process.exitCode = exitCodes.error;
-  }
+  process.exitCode = explain(error);
 }
+// An output that refused what was written says so in the next turn.
+await turn();
 process.exit();
+
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    // The help itself, where a command was to be named.
+    if (error.code === "commander.help") return exitCodes.usage;
+    const message = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+    printError(json, { code: "usage", message, hint: "Add --help for the usage." });
+    return exitCodes.usage;
+  }
+  if (interrupted.signal.aborted) {
+    printError(json, { code: "interrupted", message: "interrupted" });
+    return exitCodes.interrupted;
+  }
+  reportError(json, error);
+  return exitCodes.error;
+}

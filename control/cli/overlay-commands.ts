@@ -1,12 +1,14 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { Command } from "commander";
 import { buildOverlay } from "../../templates/overlays/build-overlay.ts";
 import { publishOverlay } from "../../templates/overlays/publish-overlay.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
 import { parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
-import { readContext } from "./context.ts";
-import { createProgress, formatBytes, printResult } from "./output.ts";
+import { readContext, requireRoot } from "./context.ts";
+import { beginWithJournal, requireNewJournal } from "./new-journal.ts";
+import { formatBytes, printResult, tell } from "./output.ts";
+import { withProgress } from "./progress.ts";
 
 export function createOverlayCommands(): Command[] {
   const overlay = new Command("overlay").description("what a service changes of its template");
@@ -16,14 +18,25 @@ export function createOverlayCommands(): Command[] {
     .description("run a script in a chroot of a template, and keep what it changed as a journal")
     .requiredOption("--from <url>", "what to build on")
     .option("--journal <directory>", "where to keep the changes; must not exist (default: a new one in $XENO_HOME)")
-    .addHelpText("after", "\nExample:\n  xeno overlay build --from template://Debian/12/current ./apache.sh")
+    .addHelpText(
+      "after",
+      `
+The script runs as root, on your machine: a chroot is no jail. A build that fails leaves no journal.
+
+Example:
+  xeno overlay build --from template://Debian/12/current ./apache.sh`,
+    )
     .action(async (script: string, options: { from: string; journal?: string }, command: Command) => {
       const { json, home, signal } = readContext(command);
-      const name = `${path.basename(script)}-${createHash("sha256").update(randomUUID()).digest("hex").slice(0, 8)}`;
+      requireRoot("xeno overlay build", "mounting the union and running the script in a chroot of it");
+      const name = `${path.basename(script)}-${randomUUID().slice(0, 8)}`;
       const journal = path.resolve(options.journal ?? home.at("builds", name));
+      await requireNewJournal(journal);
       const layers = await home.openLayers();
-      const onOutput = (line: string) => void process.stderr.write(`${line}\n`);
-      await buildOverlay({ layers, from: options.from, script, journal, signal, onOutput });
+      await beginWithJournal(journal, () =>
+        buildOverlay({ layers, from: options.from, script, journal, signal, onOutput: tell }),
+      );
+      await layers.close();
       printResult(json, { journal, from: options.from });
     });
 
@@ -32,23 +45,25 @@ export function createOverlayCommands(): Command[] {
     .argument("<source>", "a journal or a directory")
     .argument("<url>", "xenostore://OWNER/NAME[@VERSION]")
     .option("--key <name>", "the key to sign with (default: the owner's name)")
-    .addHelpText("after", "\nExample:\n  xeno publish ./journal xenostore://demo/apache")
+    .addHelpText("after", "\nExample:\n  xeno publish ./changes xenostore://demo/apache")
     .action(async (source: string, url: string, options: { key?: string }, command: Command) => {
       const { json, home, signal } = readContext(command);
       const key = await loadKey(home.keys, options.key ?? parseOverlayUrl(url).owner);
       const store = await home.openStore();
-      const progress = createProgress();
-      const published = await publishOverlay({
-        layers: await home.openLayers(store),
-        store,
-        key,
-        source: path.resolve(source),
-        url,
-        signal,
-        onProgress: ({ contentBytes, sentBytes }) =>
-          progress.show(`read ${formatBytes(contentBytes)}, sent ${formatBytes(sentBytes)}`),
-      });
-      progress.end();
+      const layers = await home.openLayers(store);
+      const published = await withProgress((show) =>
+        publishOverlay({
+          layers,
+          store,
+          key,
+          source: path.resolve(source),
+          url,
+          signal,
+          onProgress: ({ contentBytes, sentBytes }) =>
+            show(`read ${formatBytes(contentBytes)}, sent ${formatBytes(sentBytes)}`),
+        }),
+      );
+      await layers.close();
       const { treeId: tree, files, bytes, newChunks, newBytes, reusedChunks, sentBytes } = published;
       printResult(json, { url: published.url, tree, files, bytes, newChunks, newBytes, reusedChunks, sentBytes });
     });

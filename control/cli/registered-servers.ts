@@ -1,32 +1,54 @@
-/** The XenoServers that ran with this `$XENO_HOME`: `servers/<name>/server.json` and their API sockets. */
+/**
+ * The XenoServers that ran with this `$XENO_HOME`: `servers/<name>/server.json`, which says where their state is, and with
+ * it their API socket. One that was killed is listed until its folder is removed.
+ */
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { findNearNames } from "../../templates/names/near-names.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
+import { apiSocket } from "../../xenod/daemon/run-xeno-server.ts";
+import type { DomainView } from "../../xenod/daemon/xeno-server.ts";
+import type { DomainTarget } from "./arguments.ts";
 import type { Home } from "./home.ts";
 
 export interface RegisteredServer {
   readonly name: string;
+  /** Its place in the machine's network: see network/local-network.ts. */
   readonly number: number;
   readonly prefix: string;
+  readonly stateDirectory: string;
 }
 
+const format = 1;
+const folder = "servers";
+
 export async function listServers(home: Home): Promise<RegisteredServer[]> {
-  const names = await fs.readdir(home.at("servers")).catch(() => []);
+  const names = await fs.readdir(home.at(folder)).catch((error) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
   const servers: RegisteredServer[] = [];
   for (const name of names.sort()) {
-    const text = await fs.readFile(home.at("servers", name, "server.json"), "utf8").catch(() => undefined);
-    if (text === undefined) continue;
-    const { number, prefix } = JSON.parse(text) as RegisteredServer;
-    servers.push({ name, number, prefix });
+    const server = await readServer(home, name);
+    if (server !== undefined) servers.push(server);
   }
   return servers;
 }
 
-/** Nothing is asked yet: a XenoServer that is down is told by the first request. */
-export function connectServer(home: Home, name: string): XenodClient {
-  return new XenodClient({ socketPath: path.join(home.at("servers", name), "xenod.sock"), name });
+export async function registerServer(home: Home, { name, ...entry }: RegisteredServer): Promise<void> {
+  const file = fileOf(home, name);
+  await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  await fs.writeFile(`${file}.new`, `${JSON.stringify({ format, ...entry })}\n`, { mode: 0o600, flush: true });
+  await fs.rename(`${file}.new`, file);
+}
+
+/**
+ * Nothing is asked yet: a XenoServer that is down is told by the first request, which waits for one that restarts as
+ * long as the client does by default, or `patienceMs`.
+ */
+export function connectServer({ name, stateDirectory }: RegisteredServer, patienceMs?: number): XenodClient {
+  return new XenodClient({ socketPath: apiSocket(stateDirectory), name, patienceMs });
 }
 
 /** Throws `server-unknown`, with names that are near. */
@@ -40,7 +62,52 @@ export async function findServers(home: Home, names: readonly string[]): Promise
       known.map((candidate) => candidate.name),
     );
     throw new XenoError("server-unknown", `there is no XenoServer ${name}`, {
-      hint: near.length > 0 ? `did you mean ${near.join(" or ")}?` : `xeno server run --name ${name} starts one`,
+      hint: near.length > 0 ? `Did you mean ${near.join(" or ")}?` : `xeno server run --name ${name} starts one.`,
     });
   });
+}
+
+export async function findTarget(home: Home, { server, domain }: DomainTarget) {
+  const [registered] = await findServers(home, [server]);
+  return { client: connectServer(registered), prefix: registered.prefix, label: `${server}/${domain}` };
+}
+
+/** A domain with its console and address. Throws `domain-stopped`. */
+export async function findRunning(
+  home: Home,
+  target: DomainTarget,
+  signal: AbortSignal,
+): Promise<{ domain: DomainView; prefix: string; label: string }> {
+  const { client, prefix, label } = await findTarget(home, target);
+  const domain = await client.domain(target.domain, signal);
+  if (domain.console !== undefined && domain.address !== undefined) return { domain, prefix, label };
+  throw new XenoError("domain-stopped", `${label} does not run: it is ${domain.state}`, {
+    hint: "xeno ps shows what runs.",
+  });
+}
+
+/** Forgets it, with its state where that is in `$XENO_HOME`. */
+export async function forgetServer(home: Home, name: string): Promise<void> {
+  await fs.rm(path.dirname(fileOf(home, name)), { recursive: true, force: true });
+}
+
+async function readServer(home: Home, name: string): Promise<RegisteredServer | undefined> {
+  const file = fileOf(home, name);
+  const text = await fs.readFile(file, "utf8").catch((error) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  try {
+    const { format: written, number, prefix, stateDirectory = home.at(folder, name) } = JSON.parse(text);
+    if (written === format && Number.isInteger(number) && typeof prefix === "string")
+      return { name, number, prefix, stateDirectory };
+  } catch {}
+  throw new XenoError("server-damaged", `${file} does not describe a XenoServer`, {
+    hint: `Remove it, and run xeno server run --name ${name} again.`,
+  });
+}
+
+function fileOf(home: Home, name: string): string {
+  return home.at(folder, name, "server.json");
 }

@@ -1,16 +1,17 @@
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { Command, Option } from "commander";
-import { XenoError } from "../../cowfs/errors.ts";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { type ImportedTemplate, importTemplate, type TemplateSource } from "../../templates/import/import-template.ts";
 import { buildKernel } from "../../templates/kernel/build-kernel.ts";
 import { listTemplates } from "../../templates/names/name-table.ts";
+import { parseTemplateName } from "../../templates/names/template-name.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
 import { readContext } from "./context.ts";
-import { createProgress, formatBytes, printResult } from "./output.ts";
+import { formatBytes, printResult, tell } from "./output.ts";
+import { withProgress } from "./progress.ts";
 
-export function createTemplateCommands(): Command[] {
+export function createTemplateCommands(): Command {
   const template = new Command("template").description("operating systems and kernels that overlays and guests use");
 
   template
@@ -35,43 +36,50 @@ export function createTemplateCommands(): Command[] {
     .option("--key <name>", "the key to sign with", "templates")
     .addHelpText(
       "after",
-      "\nExamples:\n  xeno template import Debian/12 --debian 12\n  xeno template import Debian-kernel/6.1 --kernel",
+      `
+An import that was interrupted is completed by running it again: what was stored is not sent twice.
+
+Examples:
+  xeno template import Debian/12 --debian 12
+  xeno template import Debian-kernel/6.1 --kernel
+  xeno template import appliance --tar ./appliance.tar.xz`,
     )
     .action(async (name: string, options: ImportFlags, command: Command) => {
       const { json, home, signal } = readContext(command);
-      const store = await home.openStore();
+      // What is wrong with the name is told before anything is read.
+      parseTemplateName(`template://${name}/${options.version ?? "current"}`);
       const key = await loadKey(home.keys, options.key);
-      const progress = createProgress();
-      const wanted = {
-        table: { store, trust: home.trust },
-        key,
-        name,
-        version: options.version,
-        signal,
-        onProgress: ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
-          progress.show(`${step}: ${files} files, ${formatBytes(bytes)}`),
-      };
-      const imported = await importFrom(options, wanted, progress.show);
-      progress.end();
+      const store = await home.openStore();
+      const imported = await withProgress((show) => {
+        const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
+          show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);
+        const table = { store, trust: home.trust };
+        return importFrom(options, { table, key, name, version: options.version, signal, onProgress }, show);
+      });
       printResult(json, describe(imported));
     });
 
   template
     .command("ls")
     .description("list the templates of the store")
+    .addHelpText("after", "\nExample:\n  xeno template ls")
     .action(async (_options, command: Command) => {
       const { json, home } = readContext(command);
       const listed = await listTemplates({ store: await home.openStore(), trust: home.trust });
-      printResult(
-        json,
-        listed.map(({ url, isCurrent, ref, problem }) => ({
-          url,
-          current: isCurrent ? "current" : "",
-          tree: ref?.tree.slice(0, 12),
-          created: ref === undefined ? undefined : new Date(ref.created).toISOString().slice(0, 19),
-          problem: problem?.message,
-        })),
-      );
+      const rows = listed.map(({ url, isCurrent, ref, problem }) => ({
+        url,
+        current: isCurrent,
+        tree: ref?.tree,
+        created: ref === undefined ? undefined : new Date(ref.created).toISOString().slice(0, 19),
+        problem: problem?.message,
+      }));
+      if (json) printResult(true, rows);
+      else if (rows.length === 0) tell("There are no templates yet: xeno template import --help");
+      else
+        printResult(
+          false,
+          rows.map((row) => ({ ...row, current: row.current ? "current" : "", tree: row.tree?.slice(0, 12) })),
+        );
     });
 
   template
@@ -85,7 +93,7 @@ export function createTemplateCommands(): Command[] {
       printResult(json, { url, version, tree, layout });
     });
 
-  return [template];
+  return template;
 }
 
 interface ImportFlags {
@@ -111,10 +119,7 @@ export async function importFrom(
   if (flags.debian !== undefined) source = { kind: "debian", release: flags.debian, variant: flags.variant };
   else if (flags.tar !== undefined) source = { kind: "tar", file: flags.tar };
   else if (flags.directory !== undefined) source = { kind: "directory", directory: flags.directory };
-  else
-    throw new XenoError("source-missing", "nothing to import was named", {
-      hint: "Add --debian, --tar, --directory or --kernel.",
-    });
+  else throw new InvalidArgumentError("Nothing to import was named: add --debian, --tar, --directory or --kernel.");
   return await importTemplate(source, wanted);
 }
 

@@ -1,7 +1,12 @@
-/** One deployment on many XenoServers at once. One that fails does not hold up the others; each tells how it went. */
+/**
+ * One deployment on many XenoServers at once. One that fails does not hold up the others; each tells how it went.
+ *
+ * Interrupted, it takes back what it began everywhere: no guest stays that nobody was told of. So the requests
+ * themselves are not cut short: each is answered within seconds, and says what there is to take back.
+ */
 import { randomUUID } from "node:crypto";
 import { XenoError } from "../../cowfs/errors.ts";
-import type { XenodClient } from "../../xenod/api/client.ts";
+import type { Begun, XenodClient } from "../../xenod/api/client.ts";
 import type { Deployment } from "../../xenod/daemon/deployment.ts";
 import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
 import type { Task } from "../../xenod/daemon/task-list.ts";
@@ -17,6 +22,9 @@ export interface NamedServer {
   readonly client: XenodClient;
 }
 
+/** A guest that runs by then is ended hard; what does not answer by then is left to its operator. */
+const takeBackMs = 20_000;
+
 /** Settles when every server has answered for good. `onStep` is told of each step, with its time in ms since the epoch. */
 export async function deployEverywhere(
   servers: readonly NamedServer[],
@@ -25,10 +33,14 @@ export async function deployEverywhere(
   signal: AbortSignal,
 ): Promise<ServerOutcome[]> {
   const id = randomUUID();
-  return await Promise.all(
-    servers.map(async ({ name, client }): Promise<ServerOutcome> => {
+  const begun = new Map<NamedServer, Begun>();
+  signal.throwIfAborted();
+  const outcomes = await Promise.all(
+    servers.map(async (server): Promise<ServerOutcome> => {
+      const { name, client } = server;
       try {
-        const { task, domain } = await client.deploy({ id, ...document }, signal);
+        const { task, domain } = await client.deploy({ id, ...document });
+        begun.set(server, { task, domain });
         let told = 0;
         const tell = ({ progress }: Task) => {
           for (const { step, at } of progress.slice(told)) onStep(name, step, at);
@@ -37,10 +49,20 @@ export async function deployEverywhere(
         await client.waitForTask(task, tell, signal);
         return { server: name, domain: await client.domain(domain, signal) };
       } catch (cause) {
-        signal.throwIfAborted();
         const error = cause instanceof XenoError ? cause : new XenoError("deploy-failed", String(cause), { cause });
         return { server: name, error };
       }
     }),
   );
+  if (signal.aborted) {
+    const deadline = AbortSignal.timeout(takeBackMs);
+    await Promise.allSettled([...begun].map(([{ client }, { domain }]) => takeBack(client, domain, deadline)));
+    signal.throwIfAborted();
+  }
+  return outcomes;
+}
+
+async function takeBack(client: XenodClient, domain: string, signal: AbortSignal): Promise<void> {
+  const { task } = await client.remove(domain, 0, signal);
+  await client.waitForTask(task, undefined, signal);
 }

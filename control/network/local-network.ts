@@ -7,12 +7,14 @@
  * The addresses live inside the namespaces only. The host reaches a guest through `forwardPorts`.
  */
 import { XenoError } from "../../cowfs/errors.ts";
-import { joinNames } from "../../xenod/links/namespaces.ts";
-import { createSwitch, joinSwitch } from "../../xenod/links/switch.ts";
+import { joinNames, listNamespaces } from "../../xenod/links/namespaces.ts";
+import { sweepLinks } from "../../xenod/links/sweep.ts";
+import { createSwitch, joinSwitch, leaveSwitch } from "../../xenod/links/switch.ts";
 
 /** Pools are 10.77.1.0/24 to 10.77.200.0/24. */
 export const maxLocalServers = 200;
 const clientName = "client";
+const switchName = "switch";
 
 export interface LocalServer {
   readonly name: string;
@@ -28,9 +30,9 @@ export interface ServerNetwork {
 
 /** Makes the namespace of a XenoServer, or finds it made. */
 export async function joinServer(prefix: string, { name, number }: LocalServer): Promise<ServerNetwork> {
-  if (number < 1 || number > maxLocalServers)
-    throw new XenoError("too-many-servers", `${maxLocalServers} XenoServers at most share one machine`);
-  if (name === clientName || name === "switch")
+  if (!Number.isInteger(number) || number < 1 || number > maxLocalServers)
+    throw new XenoError("number-invalid", `XenoServers of one machine have numbers from 1 to ${maxLocalServers}`);
+  if (name === clientName || name === switchName)
     throw new XenoError("name-taken", `a XenoServer cannot be called ${name}`, { hint: "Choose another --name." });
   const { address, addressPool } = placeServer(number);
   await createSwitch(prefix);
@@ -48,8 +50,12 @@ export async function joinClient(prefix: string): Promise<string> {
   return await joinSwitch({ prefix, name: clientName, address: "10.77.0.1", forwards: false, routes });
 }
 
-export function nameServerNamespace(prefix: string, name: string): string {
-  return joinNames(prefix, name);
+/** Removes the namespace of a XenoServer that has no guests; with the last of them the client and the switch go too. */
+export async function leaveNetwork(prefix: string, name: string): Promise<void> {
+  await leaveSwitch(prefix, name);
+  const shared = [joinNames(prefix, clientName), joinNames(prefix, switchName)];
+  const left = await listNamespaces(prefix);
+  if (left.every((namespace) => shared.includes(namespace))) await sweepLinks(prefix);
 }
 
 function placeServer(number: number): { address: string; addressPool: string } {

@@ -1,0 +1,59 @@
+/** The commands as one program; each noun is a file of this folder. Wrong usage is thrown as a CommanderError. */
+import { Command } from "commander";
+import { createConsoleCommand } from "./console-command.ts";
+import { setSignal } from "./context.ts";
+import { createDeployCommand } from "./deploy-command.ts";
+import { createDoctorCommand } from "./doctor-command.ts";
+import { createDomainCommands } from "./domain-commands.ts";
+import { createForwardCommand } from "./forward-command.ts";
+import { createKeyCommands } from "./key-commands.ts";
+import { createMountCommand } from "./mount-command.ts";
+import { createOverlayCommands } from "./overlay-commands.ts";
+import { createServeCommand } from "./serve-command.ts";
+import { createServerCommands } from "./server-commands.ts";
+import { createTemplateCommands } from "./template-commands.ts";
+
+/** `signal` ends whatever the commands do, in order. */
+export function createProgram(signal: AbortSignal): Command {
+  const program = new Command("xeno")
+    .description("Publish a file-system overlay once and boot it on many servers.")
+    .option("--json", "print results, and errors, as JSON")
+    .option("--store <directory>", "the XenoStore to use (default: $XENO_STORE, or store in $XENO_HOME)")
+    .addHelpText(
+      "after",
+      `
+Results go to stdout, progress and errors to stderr.
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 done in part, 130 interrupted.
+State lies in $XENO_HOME (default: xeno in your data directory).
+
+Example:
+  xeno template ls --json`,
+    )
+    .configureOutput({ outputError: () => {} })
+    .exitOverride();
+  const commands = [
+    createDoctorCommand(),
+    createKeyCommands(),
+    createTemplateCommands(),
+    createMountCommand(),
+    createServeCommand(),
+    ...createOverlayCommands(),
+    createServerCommands(),
+    createDeployCommand(),
+    ...createDomainCommands(),
+    createConsoleCommand(),
+    createForwardCommand(),
+  ];
+  for (const command of commands) {
+    program.addCommand(command);
+    inheritSettings(command, program);
+  }
+  setSignal(program, signal);
+  return program;
+}
+
+/** commander's `addCommand` leaves a command its own settings: it would print its own errors, and exit. */
+function inheritSettings(command: Command, from: Command): void {
+  command.copyInheritedSettings(from);
+  for (const child of command.commands) inheritSettings(child, from);
+}

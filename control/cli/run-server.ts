@@ -1,0 +1,136 @@
+/**
+ * `xeno server run`: a XenoServer on the network that the XenoServers of one `$XENO_HOME` share, with a place on it that it
+ * keeps; or, with `--prefix`, on one that somebody else makes, takes down, and knows the members of.
+ */
+import { createHash } from "node:crypto";
+import fs from "node:fs/promises";
+import path from "node:path";
+import { InvalidArgumentError } from "commander";
+import { pino } from "pino";
+import { XenoError } from "../../cowfs/errors.ts";
+import { XenodClient } from "../../xenod/api/client.ts";
+import { runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
+import { joinClient, joinServer, leaveNetwork, maxLocalServers, type ServerNetwork } from "../network/local-network.ts";
+import { withNetworkLock } from "../network/network-lock.ts";
+import type { Context } from "./context.ts";
+import type { Home } from "./home.ts";
+import { printResult, tell, tellTrouble } from "./output.ts";
+import { connectServer, listServers, type RegisteredServer, registerServer } from "./registered-servers.ts";
+
+export interface RunFlags {
+  readonly name: string;
+  readonly number?: number;
+  readonly state?: string;
+  readonly trust?: string;
+  readonly prefix?: string;
+}
+
+/** Settles when it has ended. Throws `in-use` when it runs already, and what XenoServer.open throws. */
+export async function runServer({ home, signal, json }: Context, flags: RunFlags): Promise<void> {
+  const { name, prefix = localPrefix(home.directory) } = flags;
+  const stateDirectory = path.resolve(flags.state ?? home.at("servers", name));
+  const isOurNetwork = flags.prefix === undefined;
+  const { namespace, addressPool } = isOurNetwork
+    ? await joinOurNetwork(home, { name, prefix, stateDirectory })
+    : await joinServer(prefix, { name, number: requireNumber(flags) });
+  const ending = new AbortController();
+  let isWhollyEnded = true;
+  const onReady = (socketPath: string) => {
+    printResult(json, { name, socket: socketPath, guests: addressPool });
+    const end = async () => {
+      isWhollyEnded = await endUnlessNeeded(new XenodClient({ socketPath, name }), name);
+      ending.abort(signal.reason);
+    };
+    if (signal.aborted) void end();
+    else signal.addEventListener("abort", end, { once: true });
+  };
+  await fs.mkdir(home.storeDirectory, { recursive: true, mode: 0o700 });
+  try {
+    await runXenoServer({
+      name,
+      stateDirectory,
+      storeDirectory: home.storeDirectory,
+      trustDirectory: path.resolve(flags.trust ?? home.keys),
+      namespace,
+      addressPool,
+      linkPrefix: prefix,
+      signal: ending.signal,
+      log: pino({ level: process.env.XENO_LOG ?? "info" }, pino.destination({ dest: 2, sync: true })),
+      onReady,
+    });
+  } finally {
+    if (isOurNetwork && isWhollyEnded) await leaveOurNetwork(home, prefix, name);
+  }
+}
+
+/** Namespaces are the machine's: two homes must not share names. */
+export function localPrefix(home: string): string {
+  return `xeno-${createHash("sha256").update(home).digest("hex").slice(0, 6)}`;
+}
+
+export async function leaveOurNetwork(home: Home, prefix: string, name: string): Promise<void> {
+  await withNetworkLock(lockFile(home), () => leaveNetwork(prefix, name));
+}
+
+/** What runs keeps its place; so does what ran before. */
+async function joinOurNetwork(home: Home, wanted: Omit<RegisteredServer, "number">): Promise<ServerNetwork> {
+  const { name, prefix, stateDirectory } = wanted;
+  return await withNetworkLock(lockFile(home), async () => {
+    const servers = await listServers(home);
+    const known = servers.find((server) => server.name === name);
+    if (known !== undefined) await requireDown(known);
+    const number = known?.number ?? chooseNumber(servers);
+    const network = await joinServer(prefix, { name, number });
+    // Made with the first server, it goes with the last.
+    await joinClient(prefix);
+    await registerServer(home, { name, number, prefix, stateDirectory });
+    return network;
+  });
+}
+
+async function requireDown(known: RegisteredServer): Promise<void> {
+  const client = connectServer(known, 0);
+  const status = await client.status().catch(() => undefined);
+  await client.close();
+  if (status === undefined) return;
+  throw new XenoError("in-use", `XenoServer ${known.name} runs already, as process ${status.process}`, {
+    hint: `Choose another --name, or end that one: xeno server stop ${known.name}`,
+  });
+}
+
+function chooseNumber(servers: readonly RegisteredServer[]): number {
+  const taken = new Set(servers.map(({ number }) => number));
+  for (let number = 1; number <= maxLocalServers; number++) if (!taken.has(number)) return number;
+  throw new XenoError("too-many-servers", `${maxLocalServers} XenoServers at most share one machine`, {
+    hint: "xeno server stop NAME --remove forgets one.",
+  });
+}
+
+/** Without guests that need it the file server ends too; true when it did. */
+async function endUnlessNeeded(client: XenodClient, name: string): Promise<boolean> {
+  try {
+    const needing = (await client.domains()).filter(({ state }) => state === "running" || state === "deploying");
+    if (needing.length > 0) {
+      tell(
+        `${needing.map((domain) => `${name}/${domain.name}`).join(", ")} will go on: xeno server stop ${name} ends all`,
+      );
+      return false;
+    }
+    await client.shutdown({ graceMs: 0 });
+    return true;
+  } catch (error) {
+    tellTrouble("it was not ended in order", error);
+    return false;
+  } finally {
+    await client.close();
+  }
+}
+
+function requireNumber({ number }: RunFlags): number {
+  if (number === undefined) throw new InvalidArgumentError("--prefix needs a --number.");
+  return number;
+}
+
+function lockFile(home: Home): string {
+  return home.at("network.lock");
+}

@@ -1,0 +1,42 @@
+import { pino } from "pino";
+import { XenoError } from "../../cowfs/errors.ts";
+import { shutdownServer } from "../../xenod/daemon/run-xeno-server.ts";
+import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
+import { joinServer } from "../network/local-network.ts";
+import type { Home } from "./home.ts";
+import { connectServer, type RegisteredServer } from "./registered-servers.ts";
+import { leaveOurNetwork } from "./run-server.ts";
+
+const endDeadlineMs = 30_000;
+
+export interface ServerEnd {
+  /** What guests get to power off. */
+  readonly graceMs: number;
+  /** Deletes the domains with their journals. */
+  readonly remove: boolean;
+}
+
+/** Ends a XenoServer with all that runs for it, also where its Xenod was killed and the rest goes on. */
+export async function stopServer(home: Home, server: RegisteredServer, end: ServerEnd): Promise<void> {
+  const client = connectServer(server, 0);
+  const status = await client.status().catch(() => undefined);
+  if (status === undefined) await endRemains(home, server, end);
+  else {
+    const startTime = await readStartTime(status.process);
+    await client.shutdown(end);
+    // It leaves the network as its last act.
+    if (startTime !== undefined && !(await waitUntilGone(status.process, startTime, endDeadlineMs)))
+      throw new XenoError("server-undead", `XenoServer ${server.name} (process ${status.process}) does not end`, {
+        hint: "Its log may say why.",
+      });
+  }
+  await client.close();
+}
+
+async function endRemains(home: Home, { name, number, prefix, stateDirectory }: RegisteredServer, end: ServerEnd) {
+  const { namespace, addressPool } = await joinServer(prefix, { name, number });
+  const where = { name, stateDirectory, storeDirectory: home.storeDirectory, trustDirectory: home.keys };
+  const log = pino({ level: "error" }, pino.destination({ dest: 2, sync: true }));
+  await shutdownServer({ ...where, namespace, addressPool, linkPrefix: prefix, log }, end);
+  await leaveOurNetwork(home, prefix, name);
+}
