@@ -1,10 +1,12 @@
 /** Reading through the union: data, listings, link targets, extended attributes. Nothing here changes anything. */
 import { FileSystemError } from "../errors.ts";
+import { Fault, type Need } from "../fault.ts";
 import type { Caller, DirectoryEntry, FileId, Name } from "../file-system.ts";
 import { hidden } from "../journals/entries.ts";
 import { findExtent, lowerAddress } from "../journals/extents.ts";
 import type { JournalInode } from "../journals/state.ts";
 import type { UnionCore } from "./core.ts";
+import type { Branch } from "./layer-table.ts";
 import { isDirectory, isRegular, isSymlink, Permission, requirePermission, requireReadable } from "./permissions.ts";
 import { requireSize } from "./values.ts";
 
@@ -38,7 +40,10 @@ export function readFile(
   return count;
 }
 
-/** Copies a range that lies within the file: extents of the journal and of the layer below, zeros for holes. */
+/**
+ * Copies a range that lies within the file: extents of the journal and of the layer below, zeros for holes. Throws one
+ * Fault that names all that is missing.
+ */
 export function readExtents(
   core: UnionCore,
   inode: JournalInode,
@@ -48,6 +53,7 @@ export function readExtents(
   targetOffset: number,
 ): void {
   const end = offset + length;
+  const needs: Need[] = [];
   let at = offset;
   for (let index = findExtent(inode.extents, offset); at < end; index++) {
     const extent = inode.extents[index];
@@ -61,9 +67,19 @@ export function readExtents(
     const place = targetOffset + at - offset;
     if (extent.address === lowerAddress) {
       const lower = core.stack.locate(inode.id);
-      lower.tree.read(lower.inode, at, part, target, place);
+      readLower(lower, at, part, target, place, needs);
     } else core.journal.readData(extent.address + at - extent.offset, part, target, place);
     at += part;
+  }
+  if (needs.length > 0) throw new Fault(needs);
+}
+
+function readLower({ tree, inode }: Branch, offset: number, length: number, target: Buffer, at: number, needs: Need[]) {
+  try {
+    tree.read(inode, offset, length, target, at);
+  } catch (thrown) {
+    if (!(thrown instanceof Fault)) throw thrown;
+    needs.push(...thrown.needs);
   }
 }
 

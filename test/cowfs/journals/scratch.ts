@@ -1,20 +1,20 @@
 /** Journals for tests: made in scratch directories, copied as a crash leaves them, and shown as plain data. */
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { type FileId, FileType } from "../../../cowfs/file-system.ts";
 import type { Disk } from "../../../cowfs/journals/disk.ts";
 import { realDisk } from "../../../cowfs/journals/disk.ts";
 import type { Journal } from "../../../cowfs/journals/journal.ts";
 import type { InodeFields, JournalState } from "../../../cowfs/journals/state.ts";
+import { makeFastDirectory } from "../fast-directory.ts";
 
 interface Teardown {
   teardown(clean: () => void): void;
 }
 
 export function scratchDirectory(t: Teardown): string {
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "xeno-journal-"));
+  const directory = makeFastDirectory();
   t.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
   return directory;
 }

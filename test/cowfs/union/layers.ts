@@ -1,6 +1,7 @@
 /** Layers for tests of the union: sealed trees made from plain nodes, with their bytes in memory. */
 import { blake3 } from "@napi-rs/blake-hash";
 import { XenoError } from "../../../cowfs/errors.ts";
+import { Fault } from "../../../cowfs/fault.ts";
 import { encodeTree } from "../../../cowfs/trees/encode.ts";
 import { createDirectoryNode, createFileNode, createSymlinkNode, type TreeNode } from "../../../cowfs/trees/node.ts";
 import { openTree } from "../../../cowfs/trees/open.ts";
@@ -27,10 +28,18 @@ export function directory(children: Record<string, TreeNode | "whiteout">, opaqu
 
 export function openNode(root: TreeNode): Tree {
   const encoded = encodeTree(root);
+  if (encoded.chunks.some(({ hash }) => !chunks.has(hash)))
+    return openTree(encoded.index, { read: refuseToRead }, encoded.id);
   const space = Buffer.concat(encoded.chunks.map(({ hash }) => chunks.get(hash)!));
   const read = (address: number, length: number, target: Buffer, at: number) =>
     void space.copy(target, at, address, address + length);
   return openTree(encoded.index, { read }, encoded.id);
+}
+
+/** The bytes of a tree with chunks that nobody has. */
+function refuseToRead(address: number): never {
+  const bring = () => Promise.reject(new XenoError("object-missing", "nobody has these bytes"));
+  throw new Fault([{ key: `bytes at ${address}`, bring }]);
 }
 
 /** Resolves the URLs of a table; anything else is unknown. */

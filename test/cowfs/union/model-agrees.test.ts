@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import test from "ava";
 import fc from "fast-check";
@@ -8,6 +7,7 @@ import type { FileId, FileSystem } from "../../../cowfs/file-system.ts";
 import { FileType } from "../../../cowfs/file-system.ts";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import { openUnion } from "../../../cowfs/union/union.ts";
+import { makeFastDirectory } from "../fast-directory.ts";
 import { createModel } from "../model/model.ts";
 import { directory, file, resolveFrom, symlink } from "./layers.ts";
 import { operation, perform } from "./operations.ts";
@@ -77,10 +77,11 @@ const stacks: Record<string, { base?: string; layers: TreeNode[] }> = {
 const resolve = resolveFrom({ "test://template": template, "test://overlay": overlay });
 
 for (const [name, { base, layers }] of Object.entries(stacks))
-  test(`over ${name}, random operations do what the model does, also after it is opened again`, async (t) => {
+  test(`over ${name}, random operations do what the model does, through a crash and when it is opened again`, async (t) => {
     await fc.assert(
-      fc.asyncProperty(fc.array(operation, { maxLength: 60 }), async (operations) => {
-        const journal = fs.mkdtempSync(path.join(os.tmpdir(), "xeno-union-"));
+      fc.asyncProperty(fc.array(operation, { maxLength: 60 }), fc.nat(59), async (operations, crash) => {
+        const home = makeFastDirectory();
+        let journal = path.join(home, "journal");
         try {
           const model = createModel();
           model.transact(undefined, () => {
@@ -91,7 +92,17 @@ for (const [name, { base, layers }] of Object.entries(stacks))
           let union = await openUnion({ journal, base, resolve, signal });
           if (layers.length > 0) await warmUp(union);
           assert.deepEqual(snapshot(union), snapshot(model));
-          for (const step of operations) {
+          for (const [index, step] of operations.entries()) {
+            if (index === crash) {
+              union.flush();
+              const left = path.join(home, "left");
+              fs.cpSync(journal, left, { recursive: true });
+              await union.close();
+              journal = left;
+              union = await openUnion({ journal, base, resolve, signal });
+              if (layers.length > 0) await warmUp(union);
+              assert.deepEqual(snapshot(union), snapshot(model), "after a crash");
+            }
             const [expected, found] = [perform(model, step), perform(union, step)];
             assert.equal(found, expected, `${JSON.stringify(step)}: ${found}, the model says ${expected}`);
           }
@@ -103,10 +114,10 @@ for (const [name, { base, layers }] of Object.entries(stacks))
           assert.deepEqual(snapshot(union), after);
           await union.close();
         } finally {
-          fs.rmSync(journal, { recursive: true, force: true });
+          fs.rmSync(home, { recursive: true, force: true });
         }
       }),
-      { numRuns: 150, includeErrorInReport: true },
+      { numRuns: 100, includeErrorInReport: true },
     );
     t.pass();
   });

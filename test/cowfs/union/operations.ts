@@ -35,6 +35,9 @@ const kinds = [
   "truncate",
   "chmod",
   "chown",
+  "touch",
+  "set-attribute",
+  "remove-attribute",
 ] as const;
 
 const names = ["a", "b", "c", "d"];
@@ -111,5 +114,18 @@ function change(fileSystem: FileSystem, { kind, path, other, caller, number, tex
     case "chown":
       fileSystem.setAttributes(caller, target(), { uid: number % 10, gid: number % 10 });
       break;
+    case "touch":
+      fileSystem.setAttributes(caller, target(), { modified: { seconds: number, nanoseconds: 0 } });
+      break;
+    case "set-attribute":
+      fileSystem.setExtendedAttribute(caller, target(), attributeName(number), Buffer.from(text), "any");
+      break;
+    case "remove-attribute":
+      fileSystem.removeExtendedAttribute(caller, target(), attributeName(number));
+      break;
   }
+}
+
+function attributeName(number: number): string {
+  return number < 9 ? "user.a" : number < 0o700 ? "security.capability" : "trusted.b";
 }

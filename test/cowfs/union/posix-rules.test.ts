@@ -1,13 +1,12 @@
 import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
 import test from "ava";
 import type { FileSystem } from "../../../cowfs/file-system.ts";
 import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
+import { makeFastDirectory } from "../fast-directory.ts";
 import { declareFileSystemSuite } from "../posix-rules.ts";
 import { directory, resolveFrom } from "./layers.ts";
 
-const home = fs.mkdtempSync(path.join(os.tmpdir(), "xeno-posix-"));
+const home = makeFastDirectory();
 test.after.always(() => fs.rmSync(home, { recursive: true, force: true }));
 
 const signal = AbortSignal.timeout(600_000);

@@ -1,12 +1,12 @@
 /** A union for a test: its journal in a scratch directory, its layers from a table, and paths instead of ids. */
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import type { XenoError } from "../../../cowfs/errors.ts";
 import { runWithFaults } from "../../../cowfs/fault.ts";
 import type { AttributeChange, FileId, FileSystem } from "../../../cowfs/file-system.ts";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
+import { makeFastDirectory } from "../fast-directory.ts";
 import { resolveFrom } from "./layers.ts";
 import { root } from "./snapshot.ts";
 
@@ -23,7 +23,7 @@ export async function openScratch(
   t: { teardown(clean: () => unknown): void },
   options: ScratchOptions,
 ): Promise<Scratch> {
-  const journal = options.journal ?? fs.mkdtempSync(path.join(os.tmpdir(), "xeno-union-"));
+  const journal = options.journal ?? makeFastDirectory();
   const scratch = new Scratch(journal, options);
   await scratch.open();
   t.teardown(async () => {

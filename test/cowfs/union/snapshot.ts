@@ -10,6 +10,8 @@ export interface Seen {
   gid: number;
   size: number | undefined;
   content: string | undefined;
+  /** `name=value` */
+  extended: string[];
   /** The first path with the same identity. */
   sameAs: string;
 }
@@ -50,7 +52,10 @@ function describe(fileSystem: FileSystem, attributes: Attributes, sameAs: string
     content = bytes.toString("latin1", 0, count);
   }
   const shownSize = type === FileType.directory ? undefined : size;
-  return { mode: mode.toString(8), links, uid, gid, size: shownSize, content, sameAs };
+  const extended = fileSystem
+    .listExtendedAttributes(root, id)
+    .map((name) => `${name}=${fileSystem.getExtendedAttribute(root, id, name).toString("latin1")}`);
+  return { mode: mode.toString(8), links, uid, gid, size: shownSize, content, extended, sameAs };
 }
 
 /** The id that a path leads to, symlinks not followed. */
