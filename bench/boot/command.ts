@@ -11,24 +11,29 @@ import { takeLock } from "../../cowfs/journals/lock.ts";
 import { sweepAbandoned } from "../../xenod/links/sweep.ts";
 import { describeMachine } from "../machine.ts";
 import { UsageError } from "../usage-error.ts";
+import { createDiskContender } from "./disk/contender.ts";
+import { prepareDisk } from "./disk/prepare.ts";
 import { prepareHypervisor } from "./prepare-hypervisor.ts";
 import { repeatBoots } from "./repeat-boots.ts";
 import { formatReport, summarizeReport } from "./report.ts";
 import { createXenoContender } from "./xeno-contender.ts";
 
-export const bootUsage = "boot [--runs N] [--servers K] [--json]";
+export const bootUsage = "boot [--runs N] [--servers K] [--peer disk] [--json]";
 
 const maxRuns = 10_000;
+/** Each may have a peer beside it on the switch. */
+const maxServers = maxLocalServers / 2;
 const service = new URL("../../control/demo/apache.sh", import.meta.url).pathname;
 
 interface BootFlags {
   readonly runs: number;
   readonly servers: number;
+  readonly peer?: "disk";
   readonly json: boolean;
 }
 
 export async function runBoot(options: string[], signal: AbortSignal): Promise<number> {
-  const { runs, servers, json } = readFlags(options);
+  const { runs, servers, peer, json } = readFlags(options);
   const narrator = createNarrator();
   const home = findHome();
   const machine = await describeMachine();
@@ -41,12 +46,26 @@ export async function runBoot(options: string[], signal: AbortSignal): Promise<n
 
   await using cleanup = new AsyncDisposableStack();
   const directory = await takeDirectory(home, cleanup);
-  const { kvm } = await prepareHypervisor(layers, kernelUrl, home.at("bench", "kernels"), signal);
+  const hypervisor = await prepareHypervisor(layers, kernelUrl, home.at("bench", "kernels"), signal);
+  const { kvm } = hypervisor;
   narrator.tell("machine", kvm.reason);
+  // Before the servers start, so that the first boot need not share the machine with it.
+  const contentBytes = template.bytes + overlay.bytes;
+  const request = {
+    layers,
+    image: hypervisor.image,
+    overlay,
+    contentBytes,
+    directory: home.at("bench", "disk"),
+    signal,
+  };
+  const disk = peer === "disk" ? await prepareDisk(request, narrator.tell) : undefined;
+
   const names = Array.from({ length: servers }, (_, index) => `s${index + 1}`);
   const { tell } = narrator;
   const local = await startServers({ home, names, stateDirectory: directory, cleanup, signal, tell });
   const contenders = [createXenoContender(local, overlay.url)];
+  if (disk !== undefined) contenders.push(await createDiskContender({ local, hypervisor, ...disk, directory }));
   const results = await repeatBoots(contenders, runs, tell, signal);
   await cleanup.disposeAsync();
 
@@ -61,11 +80,19 @@ function readFlags(options: string[]): BootFlags {
   try {
     const { values } = parseArgs({
       args: options,
-      options: { runs: { type: "string" }, servers: { type: "string" }, json: { type: "boolean" } },
+      options: {
+        runs: { type: "string" },
+        servers: { type: "string" },
+        peer: { type: "string" },
+        json: { type: "boolean" },
+      },
     });
+    const { peer } = values;
+    if (peer !== undefined && peer !== "disk") throw new UsageError(`there is no peer '${peer}'`);
     return {
       runs: readCount(values.runs ?? "5", "--runs", maxRuns),
-      servers: readCount(values.servers ?? "1", "--servers", maxLocalServers),
+      servers: readCount(values.servers ?? "1", "--servers", maxServers),
+      peer,
       json: values.json ?? false,
     };
   } catch (error) {

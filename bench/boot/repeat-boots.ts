@@ -52,6 +52,8 @@ function seconds(ms: number): string {
 }
 
 function describe(error: unknown): { code: string; message: string } {
+  // What went wrong first; the clean-up after it failed too.
+  if (error instanceof SuppressedError) return describe(error.suppressed);
   if (error instanceof XenoError) return error;
   return { code: "internal", message: error instanceof Error ? error.message : String(error) };
 }

@@ -47,7 +47,7 @@ export function formatReport({ runs, machine, kvm, results }: BootReport): strin
       `${ours.contender.title} over ${peer.contender.title}, medians: bootMs ${bootMs}, answerMs ${answerMs}`,
     );
   }
-  return `${lines.join("\n").trimEnd()}\n`;
+  return `${lines.join("\n")}\n`;
 }
 
 export function summarizeReport({ runs, machine, kvm, template, overlay, results }: BootReport): object {
@@ -85,15 +85,19 @@ function compare(ours: ContenderResult, theirs: ContenderResult): { bootMs: numb
 function formatSteps(halves: Halves, since: "sincePrevious" | "sinceAcceptance"): string {
   const steps = Object.keys((halves.warm ?? halves.first)?.steps ?? {});
   const shown = since === "sinceAcceptance" ? steps.filter((step) => step !== "accepted") : steps;
-  return formatTable(
+  return formatLines(
     shown.map((step) => formatRow(step, halves.first?.steps[step][since], halves.warm?.steps[step][since])),
   );
 }
 
 function formatWhole({ first, warm }: Halves): string {
-  return formatTable(
+  return formatLines(
     (["bootMs", "answerMs", "removeMs"] as const).map((figure) => formatRow(figure, first?.[figure], warm?.[figure])),
   );
+}
+
+function formatLines(rows: readonly Row[]): string {
+  return formatTable(rows).trimEnd();
 }
 
 function formatRow(what: string, first: Distribution | undefined, warm: Distribution | undefined): Row {
