@@ -24,7 +24,8 @@ export function createDomainCommands(): Command[] {
           for (const domain of await connectServer(server).domains(signal)) rows.push(describe(server.name, domain));
         } catch (error) {
           signal.throwIfAborted();
-          rows.push({ domain: `${server.name}/?`, state: "unknown", reason: describeError(error).message });
+          const reason = describeError(error).message;
+          rows.push({ domain: `${server.name}/?`, state: "unknown", address: undefined, overlay: undefined, reason });
         }
       }
       printResult(json, rows);

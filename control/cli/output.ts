@@ -36,7 +36,9 @@ export function tellTrouble(what: string, error: unknown): void {
 export function formatTable(rows: readonly Row[]): string {
   if (rows.length === 0) return "";
   // A column that nobody has anything in says nothing.
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row).filter((column) => row[column] !== undefined)))];
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((column) =>
+    rows.some((row) => row[column] !== undefined),
+  );
   const text = rows.map((row) => columns.map((column) => String(row[column] ?? "")));
   const numeric = columns.map((column) => rows.every((row) => typeof (row[column] ?? 0) === "number"));
   const widths = columns.map((column, index) => Math.max(column.length, ...text.map((row) => row[index].length)));

@@ -52,9 +52,14 @@ Example:
             .status(signal)
             .catch(() => undefined);
           signal.throwIfAborted();
-          const { running = 0 } = status?.domains ?? {};
-          const up = { status: "up", process: status?.process, running, hypervisor: status?.hypervisor };
-          return { name: registered.name, ...(status === undefined ? { status: "down" } : up) };
+          const isUp = status !== undefined;
+          return {
+            name: registered.name,
+            status: isUp ? "up" : "down",
+            process: status?.process,
+            running: isUp ? (status.domains.running ?? 0) : undefined,
+            hypervisor: status?.hypervisor,
+          };
         }),
       );
       printResult(json, rows);

@@ -46,7 +46,8 @@ Examples:
     )
     .action(async (name: string, options: ImportFlags, command: Command) => {
       const { json, home, signal } = readContext(command);
-      // What is wrong with the name is told before anything is read.
+      // What is wrong with the command is told before anything is read.
+      requireSource(options);
       parseTemplateName(`template://${name}/${options.version ?? "current"}`);
       const key = await loadKey(home.keys, options.key);
       const store = await home.openStore();
@@ -119,8 +120,16 @@ export async function importFrom(
   if (flags.debian !== undefined) source = { kind: "debian", release: flags.debian, variant: flags.variant };
   else if (flags.tar !== undefined) source = { kind: "tar", file: flags.tar };
   else if (flags.directory !== undefined) source = { kind: "directory", directory: flags.directory };
-  else throw new InvalidArgumentError("Nothing to import was named: add --debian, --tar, --directory or --kernel.");
+  else throw sourceMissing();
   return await importTemplate(source, wanted);
+}
+
+function requireSource({ debian, tar, directory, kernel }: ImportFlags): void {
+  if ([debian, tar, directory, kernel].every((source) => source === undefined)) throw sourceMissing();
+}
+
+function sourceMissing(): InvalidArgumentError {
+  return new InvalidArgumentError("Nothing to import was named: add --debian, --tar, --directory or --kernel.");
 }
 
 async function importKernel(

@@ -17,6 +17,7 @@ import { syncDirectory } from "./disk.ts";
 
 const version = 1;
 const lineBytes = 512;
+const identityName = "identity";
 
 interface Stored {
   readonly lineage: Buffer;
@@ -44,7 +45,7 @@ export class Identity {
 
   /** Throws `journal-damaged`, `journal-too-new`. */
   constructor(directory: string) {
-    const file = path.join(directory, "identity");
+    const file = path.join(directory, identityName);
     if (!fs.existsSync(file)) create(directory, file);
     const { line, ...stored } = readIdentity(file);
     this.lineage = stored.lineage;
@@ -69,6 +70,11 @@ export class Identity {
   close(): void {
     fs.closeSync(this.#file);
   }
+}
+
+/** Whether a directory is a journal's: for who takes either that or any other. */
+export function holdsJournal(directory: string): boolean {
+  return [identityName, "log", "segments"].every((name) => fs.existsSync(path.join(directory, name)));
 }
 
 function readBootId(): string {

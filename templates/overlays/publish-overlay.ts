@@ -1,7 +1,7 @@
 /** Publishing an overlay: a journal is sealed over the layers it was made on, a directory is taken as it is. */
 import fs from "node:fs/promises";
-import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
+import { holdsJournal } from "../../cowfs/journals/identity.ts";
 import { encodeTree } from "../../cowfs/trees/encode.ts";
 import { createFileNode, type TreeNode } from "../../cowfs/trees/node.ts";
 import { baseSlot } from "../../cowfs/union/file-ids.ts";
@@ -38,10 +38,7 @@ export interface PublishedOverlay extends Published {
 /** Throws what sealing and publishing throw, and `version-exists` where another tree has that version. */
 export async function publishOverlay(wanted: OverlayPublication): Promise<PublishedOverlay> {
   const name = parseOverlayUrl(wanted.url);
-  const isJournal = await fs.access(path.join(wanted.source, "identity.json")).then(
-    () => true,
-    () => false,
-  );
+  const isJournal = holdsJournal(wanted.source);
   if (!isJournal) await requireDirectory(wanted.source);
   return isJournal ? await publishJournal(wanted, name) : await publishDirectory(wanted, name);
 }
