@@ -16,13 +16,18 @@ export interface JournalEntry {
 }
 
 export class JournalEntries {
-  readonly #byName = new Map<Name, JournalEntry>();
+  /**
+   * Names that are gone stay as undefined until half are gone. Deleting them at once would make a name that comes and
+   * goes slow: a Map leaves each deleted key in the way of the next equal one until it is built anew.
+   */
+  readonly #byName = new Map<Name, JournalEntry | undefined>();
   /** In cookie order, with entries that are gone or replaced among them until half are. */
   #order: JournalEntry[] = [];
+  #size = 0;
   nextCookie = 1;
 
   get size(): number {
-    return this.#byName.size;
+    return this.#size;
   }
 
   get(name: Name): JournalEntry | undefined {
@@ -36,6 +41,7 @@ export class JournalEntries {
       known.id = entry.id;
       return;
     }
+    if (known === undefined) this.#size++;
     this.#byName.set(entry.name, entry);
     this.#order.push(entry);
     if (entry.cookie >= this.nextCookie) this.nextCookie = entry.cookie + 1;
@@ -43,7 +49,9 @@ export class JournalEntries {
   }
 
   delete(name: Name): void {
-    this.#byName.delete(name);
+    if (this.#byName.get(name) === undefined) return;
+    this.#byName.set(name, undefined);
+    this.#size--;
     this.#dropStale();
   }
 
@@ -64,7 +72,8 @@ export class JournalEntries {
   }
 
   #dropStale(): void {
-    if (this.#order.length < 32 || this.#order.length < this.#byName.size * 2) return;
+    if (this.#order.length < 32 || this.#order.length < this.#size * 2) return;
     this.#order = this.#order.filter((entry) => this.#byName.get(entry.name) === entry);
+    for (const [name, entry] of this.#byName) if (entry === undefined) this.#byName.delete(name);
   }
 }

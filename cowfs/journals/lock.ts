@@ -18,7 +18,9 @@ const patienceSeconds = "0.5";
 /** Locks `file` and returns the descriptor that holds the lock. Throws `in-use` when another process has it. */
 export function takeLock(file: string, what: string): number {
   const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-  const result = spawnSync("flock", ["--timeout", patienceSeconds, "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
+  const result = spawnSync("flock", ["--timeout", patienceSeconds, "3"], {
+    stdio: ["ignore", "ignore", "ignore", descriptor],
+  });
   if (result.status === 0) {
     // In place, at one length: also on a full disk.
     fs.writeSync(descriptor, `${String(process.pid).padEnd(pidBytes)}\n`, 0);

@@ -136,15 +136,13 @@ export class Log {
 
   /** Reads records up to the first that is none; returns what is wrong with that one. */
   #scan(size: number, marked: number, replay: Replay): string {
-    const header = Buffer.alloc(recordHeaderBytes);
+    const window = new LogWindow(this.#file);
     for (;;) {
       if (this.#end + recordHeaderBytes > size) return "is not there";
-      fs.readSync(this.#file, header, 0, recordHeaderBytes, this.#end);
-      const length = header.readUInt32LE(0);
+      const length = window.read(this.#end, recordHeaderBytes).readUInt32LE(0);
       if (length === 0) return "is not there";
       if (length > maxPayloadBytes || this.#end + recordHeaderBytes + length > size) return "does not verify";
-      const record = Buffer.allocUnsafe(recordHeaderBytes + length);
-      fs.readSync(this.#file, record, 0, record.length, this.#end);
+      const record = window.read(this.#end, recordHeaderBytes + length);
       const checksum = sumRecord(record, this.#checksum);
       const epoch = record.readUInt32LE(8);
       if (checksum !== record.readUInt32LE(4) || epoch < this.#epoch) return "does not verify";
@@ -239,4 +237,28 @@ export class Log {
 function sumRecord(record: Buffer, seed: number): number {
   const withLength = crc32(record.subarray(0, 4), seed);
   return crc32(record.subarray(8), withLength);
+}
+
+/** Reads a file from its start on in large steps. What it returns is valid until the next read. */
+class LogWindow {
+  readonly #file: number;
+  #bytes = Buffer.alloc(stepBytes);
+  #start = 0;
+  #length = 0;
+
+  constructor(file: number) {
+    this.#file = file;
+  }
+
+  /** Bytes that lie before the end of the file. */
+  read(position: number, length: number): Buffer {
+    if (position < this.#start || position + length > this.#start + this.#length) this.#fill(position, length);
+    return this.#bytes.subarray(position - this.#start, position - this.#start + length);
+  }
+
+  #fill(position: number, length: number): void {
+    if (length > this.#bytes.length) this.#bytes = Buffer.alloc(length);
+    this.#start = position;
+    this.#length = fs.readSync(this.#file, this.#bytes, 0, this.#bytes.length, position);
+  }
 }

@@ -10,6 +10,7 @@
 import type { FileId, Name, Time } from "../file-system.ts";
 import { JournalEntries } from "./entries.ts";
 import { clearRange, countBytes, type Extent, layExtent } from "./extents.ts";
+import { Replies } from "./replies.ts";
 
 /** What `put` records of an inode: all but entries, extents and extended attributes. */
 export interface InodeFields {
@@ -70,13 +71,10 @@ export type Change =
 /** Ids below are of inodes that were born in the journal; those of the layers have a slot number above. */
 export const firstLayerId = 2 ** 40;
 
-/** Replies that are remembered for retransmissions: the last so many of a journal (DESIGN 5, "Exactly once"). */
-export const maxReplies = 65_536;
-
 export class JournalState {
   readonly inodes = new Map<FileId, JournalInode>();
   readonly slots = new Map<number, Slot>();
-  readonly replies = new Map<string, Buffer>();
+  readonly replies = new Replies();
   /** The next inode number of slot 0. */
   nextInode = 1;
   nextSlot = 1;
@@ -118,7 +116,7 @@ export class JournalState {
         this.nextSlot = Math.max(this.nextSlot, change.slot.number + 1);
         return;
       case "reply":
-        return this.#remember(change.key, change.bytes);
+        return this.replies.set(change.key, change.bytes);
       case "skip":
         this.nextInode = Math.max(this.nextInode, change.nextInode);
         return;
@@ -158,15 +156,5 @@ export class JournalState {
     const inode = this.get(id);
     inode.used -= countBytes(inode.extents, size, Number.MAX_SAFE_INTEGER);
     clearRange(inode.extents, size, Number.MAX_SAFE_INTEGER);
-  }
-
-  #remember(key: string, bytes: Buffer): void {
-    this.replies.delete(key);
-    this.replies.set(key, bytes);
-    if (this.replies.size <= maxReplies) return;
-    for (const oldest of this.replies.keys()) {
-      this.replies.delete(oldest);
-      return;
-    }
   }
 }
