@@ -38,6 +38,8 @@ export interface SuiteOptions {
   reopen?: Reopen;
   /** Closes what `open` and `reopen` gave. */
   close?: (fileSystem: FileSystem) => Promise<void>;
+  /** Rules that this one is known not to keep, as `chapter: sentence`, and why. A limit that is none any more fails. */
+  limits?: Readonly<Record<string, string>>;
 }
 
 /** `open` gives a fresh file system whose root is an empty directory of root's with mode 0755. */
@@ -45,16 +47,22 @@ export function declareFileSystemSuite(
   test: TestFn,
   name: string,
   open: () => Promise<FileSystem>,
-  { reopen, close }: SuiteOptions = {},
+  { reopen, close, limits = {} }: SuiteOptions = {},
 ): void {
+  const unmet = new Set(Object.keys(limits));
   for (const [chapter, rules] of Object.entries(chapters)) {
     for (const [sentence, run] of rules) {
-      test(`${name}: ${chapter}: ${sentence}`, async (t) => {
+      const rule = `${chapter}: ${sentence}`;
+      const isLimit = unmet.delete(rule);
+      test(`${name}: ${isLimit ? "not kept: " : ""}${rule}`, async (t) => {
         const world = new World(await open(), reopen);
         t.teardown(() => close?.(world.fs));
-        await run(world);
+        if (isLimit)
+          await t.throwsAsync(async () => run(world), undefined, "this limit is gone: take it off its table");
+        else await run(world);
         t.pass();
       });
     }
   }
+  if (unmet.size > 0) throw new Error(`limits that name no rule: ${[...unmet].join("; ")}`);
 }

@@ -1,0 +1,13 @@
+/** The conformance suite over the wire: a union, exported on loopback, asked in NFSv3. */
+import test from "ava";
+import { declareFileSystemSuite } from "../posix-rules.ts";
+import { nfsLimits } from "./posix-limits.ts";
+import { Wire, type WireFileSystem } from "./wire-file-system.ts";
+
+const wire = new Wire();
+test.after.always(() => wire.terminate());
+
+declareFileSystemSuite(test, "the union over NFSv3", async () => wire.open(), {
+  close: async (fileSystem) => (fileSystem as WireFileSystem).close(),
+  limits: nfsLimits,
+});
