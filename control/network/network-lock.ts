@@ -2,33 +2,18 @@
 import { closeSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { XenoError } from "../../cowfs/errors.ts";
-import { takeLock } from "../../cowfs/journals/lock.ts";
+import { waitForLock } from "../../cowfs/journals/lock.ts";
 
 /** Making a namespace takes a fraction of a second. */
 const patienceMs = 30_000;
-const retryMs = 50;
 
 /** Runs `change` while no other process runs one under the same file. Throws `in-use` when another takes too long. */
 export async function withNetworkLock<T>(file: string, change: () => Promise<T>): Promise<T> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  const lock = await waitForLock(file);
+  const lock = await waitForLock(file, "the network of the XenoServers", patienceMs);
   try {
     return await change();
   } finally {
     closeSync(lock);
-  }
-}
-
-async function waitForLock(file: string): Promise<number> {
-  const end = performance.now() + patienceMs;
-  for (;;) {
-    try {
-      return takeLock(file, "the network of the XenoServers");
-    } catch (error) {
-      if (!(error instanceof XenoError && error.code === "in-use") || performance.now() > end) throw error;
-    }
-    await delay(retryMs);
   }
 }

@@ -4,7 +4,7 @@
  * Node has no flock(2), but a lock belongs to the open file description: flock(1) takes it on an inherited descriptor
  * and exits, and it stays ours until this process closes the file or dies, however it dies.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { XenoError } from "../errors.ts";
 
@@ -17,19 +17,44 @@ const patienceSeconds = "0.5";
 
 /** Locks `file` and returns the descriptor that holds the lock. Throws `in-use` when another process has it. */
 export function takeLock(file: string, what: string): number {
-  const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-  const result = spawnSync("flock", ["--timeout", patienceSeconds, "3"], {
-    stdio: ["ignore", "ignore", "ignore", descriptor],
-  });
-  if (result.status === 0) {
+  const descriptor = openLockFile(file);
+  const { status, error } = spawnSync("flock", flockArguments(patienceSeconds), { stdio: shareDescriptor(descriptor) });
+  return concludeLock(file, what, descriptor, status, error);
+}
+
+/** The same for who can wait: its turn comes within `patienceMs`, or it throws `in-use`. The event loop goes on. */
+export async function waitForLock(file: string, what: string, patienceMs: number): Promise<number> {
+  const descriptor = openLockFile(file);
+  const child = spawn("flock", flockArguments(String(patienceMs / 1000)), { stdio: shareDescriptor(descriptor) });
+  const { promise, resolve } = Promise.withResolvers<{ status: number | null; error?: Error }>();
+  child.once("error", (error) => resolve({ status: null, error }));
+  child.once("exit", (status) => resolve({ status }));
+  const { status, error } = await promise;
+  return concludeLock(file, what, descriptor, status, error);
+}
+
+function openLockFile(file: string): number {
+  return fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+}
+
+function flockArguments(seconds: string): string[] {
+  return ["--timeout", seconds, "3"];
+}
+
+function shareDescriptor(descriptor: number): ("ignore" | number)[] {
+  return ["ignore", "ignore", "ignore", descriptor];
+}
+
+function concludeLock(file: string, what: string, descriptor: number, status: number | null, error?: Error): number {
+  if (status === 0) {
     // In place, at one length: also on a full disk.
     fs.writeSync(descriptor, `${String(process.pid).padEnd(pidBytes)}\n`, 0);
     return descriptor;
   }
   const holder = fs.readFileSync(file, "latin1").trim();
   fs.closeSync(descriptor);
-  if (result.error !== undefined)
-    throw new XenoError("flock-missing", `cannot run flock(1) to lock ${what}: ${result.error.message}`, {
+  if (error !== undefined)
+    throw new XenoError("flock-missing", `cannot run flock(1) to lock ${what}: ${error.message}`, {
       hint: "Install the Debian package util-linux.",
     });
   throw new XenoError("in-use", `${what} is in use by process ${holder || "unknown"}`, {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
-import { takeLock } from "../../cowfs/journals/lock.ts";
+import { waitForLock } from "../../cowfs/journals/lock.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
@@ -99,7 +99,11 @@ export class XenoServer {
       });
     await mkdir(options.stateDirectory, { recursive: true });
     await chmod(options.stateDirectory, 0o700);
-    const lock = await waitForLock(options);
+    const lock = await waitForLock(
+      join(options.stateDirectory, "xenod.lock"),
+      `the XenoServer ${options.name}`,
+      lockPatienceMs,
+    );
     try {
       const meter = new TrafficMeter();
       const store = await openDirectoryStore(options.storeDirectory);
@@ -289,17 +293,5 @@ export class XenoServer {
       this.options.log.error("the file server's keeper is gone; starting another");
       await this.#startFileServer().catch((error) => this.options.log.error({ err: error }, "no file server"));
     }
-  }
-}
-
-async function waitForLock({ name, stateDirectory }: XenoServerOptions): Promise<number> {
-  const end = performance.now() + lockPatienceMs;
-  for (;;) {
-    try {
-      return takeLock(join(stateDirectory, "xenod.lock"), `the XenoServer ${name}`);
-    } catch (error) {
-      if (!(error instanceof XenoError && error.code === "in-use") || performance.now() > end) throw error;
-    }
-    await delay(100);
   }
 }

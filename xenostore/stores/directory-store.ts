@@ -9,9 +9,8 @@ import { randomUUID } from "node:crypto";
 import { closeSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
-import { takeLock } from "../../cowfs/journals/lock.ts";
+import { waitForLock } from "../../cowfs/journals/lock.ts";
 import { checkKey, defaultMaximumBytes, type GetOptions, type ObjectStore, objectMissing } from "./object-store.ts";
 
 const leftoverAgeMs = 24 * 3600 * 1000;
@@ -178,16 +177,8 @@ class DirectoryStore implements ObjectStore {
     return temporary;
   }
 
-  async #lock(): Promise<number> {
-    const deadline = Date.now() + lockDeadlineMs;
-    for (;;) {
-      try {
-        return takeLock(path.join(this.#root, "lock"), this.name);
-      } catch (error) {
-        if (!(error instanceof XenoError && error.code === "in-use" && Date.now() < deadline)) throw error;
-        await delay(10 + 20 * Math.random());
-      }
-    }
+  #lock(): Promise<number> {
+    return waitForLock(path.join(this.#root, "lock"), this.name, lockDeadlineMs);
   }
 
   async #run<T>(key: string, run: () => Promise<T>): Promise<T> {
