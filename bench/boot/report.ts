@@ -22,6 +22,9 @@ interface Halves {
   readonly warm: BootSummary | undefined;
 }
 
+/** Of a peer, as ratios. */
+const compared = ["bootMs", "answerMs", "guestCpuMs"] as const;
+
 export function formatReport({ runs, machine, kvm, results }: BootReport): string {
   const lines = [
     `boot: ${runs} runs, ${results[0].contender.guests.length} guests at a time; ms. The first run, with cold caches, is`,
@@ -33,19 +36,20 @@ export function formatReport({ runs, machine, kvm, results }: BootReport): strin
     const halves = splitRuns(boots);
     lines.push("", `${contender.title}: duration of each step, since the one before it`);
     lines.push(formatSteps(halves, "sincePrevious"));
-    lines.push(`${contender.title}: since acceptance`, formatSteps(halves, "sinceAcceptance"));
-    lines.push(`${contender.title}: acceptance to init, command to page, removal`, formatWhole(halves));
+    lines.push("", `${contender.title}: since acceptance`, formatSteps(halves, "sinceAcceptance"));
+    lines.push(
+      "",
+      `${contender.title}: acceptance to init, command to page, removal; processor time until the page`,
+      formatWhole(halves),
+    );
     if (failures.length > 0) lines.push(`${failures.length} of ${failures.length + boots.length} boots failed`);
   }
   const [ours, ...peers] = results;
   for (const peer of peers) {
     const ratios = compare(ours, peer);
     if (ratios === undefined) continue;
-    const { bootMs, answerMs } = ratios;
-    lines.push(
-      "",
-      `${ours.contender.title} over ${peer.contender.title}, medians: bootMs ${bootMs}, answerMs ${answerMs}`,
-    );
+    const figures = Object.entries(ratios).map(([figure, ratio]) => `${figure} ${ratio}`);
+    lines.push("", `${ours.contender.title} over ${peer.contender.title}, medians: ${figures.join(", ")}`);
   }
   return `${lines.join("\n")}\n`;
 }
@@ -75,11 +79,11 @@ function splitRuns(boots: ContenderResult["boots"]): Halves {
 }
 
 /** Ours over theirs; undefined until both have a warm run. */
-function compare(ours: ContenderResult, theirs: ContenderResult): { bootMs: number; answerMs: number } | undefined {
+function compare(ours: ContenderResult, theirs: ContenderResult): Record<string, number> | undefined {
   const [our, their] = [splitRuns(ours.boots).warm, splitRuns(theirs.boots).warm];
   if (our === undefined || their === undefined) return undefined;
-  const divide = (figure: "bootMs" | "answerMs") => Number((our[figure].median / their[figure].median).toFixed(2));
-  return { bootMs: divide("bootMs"), answerMs: divide("answerMs") };
+  const divide = (figure: (typeof compared)[number]) => Number((our[figure].median / their[figure].median).toFixed(2));
+  return Object.fromEntries(compared.map((figure) => [figure, divide(figure)]));
 }
 
 function formatSteps(halves: Halves, since: "sincePrevious" | "sinceAcceptance"): string {
@@ -92,7 +96,9 @@ function formatSteps(halves: Halves, since: "sincePrevious" | "sinceAcceptance")
 
 function formatWhole({ first, warm }: Halves): string {
   return formatLines(
-    (["bootMs", "answerMs", "removeMs"] as const).map((figure) => formatRow(figure, first?.[figure], warm?.[figure])),
+    (["bootMs", "answerMs", "removeMs", "guestCpuMs", "serverCpuMs"] as const).map((figure) =>
+      formatRow(figure, first?.[figure], warm?.[figure]),
+    ),
   );
 }
 

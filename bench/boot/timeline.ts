@@ -8,6 +8,9 @@ export interface Boot {
   /** Each step that was passed, in the order of time: ms since the user's command. */
   readonly steps: Readonly<Record<string, number>>;
   readonly removeMs: number;
+  /** Processor time until the page: of the guest's hypervisor, and of what serves it (Xenod and the file server). */
+  readonly guestCpuMs: number;
+  readonly serverCpuMs: number;
 }
 
 export interface StepSummary {
@@ -23,6 +26,8 @@ export interface BootSummary {
   /** From the command to the page. */
   readonly answerMs: Distribution;
   readonly removeMs: Distribution;
+  readonly guestCpuMs: Distribution;
+  readonly serverCpuMs: Distribution;
 }
 
 /** Undefined of no boots. All have the same steps, `accepted`, `init` and `page` among them. */
@@ -46,5 +51,7 @@ export function summarizeBoots(boots: readonly Boot[]): BootSummary | undefined 
     bootMs: describe(({ steps }) => steps.init - steps.accepted),
     answerMs: describe(({ steps }) => steps.page),
     removeMs: describe(({ removeMs }) => removeMs),
+    guestCpuMs: describe(({ guestCpuMs }) => guestCpuMs),
+    serverCpuMs: describe(({ serverCpuMs }) => serverCpuMs),
   };
 }

@@ -2,9 +2,12 @@
 import { deployAndFetch } from "../../control/demo/deploy-and-fetch.ts";
 import { type LocalServers, removeDomain } from "../../control/network/start-servers.ts";
 import { deploymentSteps } from "../../xenod/daemon/domain-record.ts";
+import { nameLink } from "../../xenod/links/guest-link.ts";
+import { joinNames } from "../../xenod/links/namespaces.ts";
+import { readProcessorMs } from "../processor-time.ts";
 import type { Contender } from "./contender.ts";
 
-export function createXenoContender({ servers, clientNamespace }: LocalServers, overlay: string): Contender {
+export function createXenoContender({ prefix, servers, clientNamespace }: LocalServers, overlay: string): Contender {
   return {
     name: "xeno",
     title: "XenoServer",
@@ -18,14 +21,24 @@ export function createXenoContender({ servers, clientNamespace }: LocalServers, 
         for (const { name } of await server.client.domains(signal)) await removeDomain(server, name, signal);
       };
       cleanup.defer(removeAll);
+      const cpuBeforeMs = await readProcessorMs(joinNames(prefix, guest));
       const command = Date.now();
       const deployment = { server, overlay, clientNamespace, onStep: () => {}, cleanup, signal };
       const { answeredAt, domain } = await deployAndFetch(deployment);
+      const guestCpuMs = await readProcessorMs(nameLink({ prefix, server: guest, domain: domain.name }));
+      const serverCpuMs = (await readProcessorMs(joinNames(prefix, guest))) - cpuBeforeMs;
       const removal = Date.now();
       await removeAll();
       const removeMs = Date.now() - removal;
       const steps = deploymentSteps.map((step) => [step, domain.steps[step]! - command]);
-      return { run, guest, removeMs, steps: { ...Object.fromEntries(steps), page: answeredAt - command } };
+      return {
+        run,
+        guest,
+        steps: { ...Object.fromEntries(steps), page: answeredAt - command },
+        removeMs,
+        guestCpuMs,
+        serverCpuMs,
+      };
     },
   };
 }

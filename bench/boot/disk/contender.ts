@@ -20,6 +20,7 @@ import { describeLink } from "../../../xenod/links/addresses.ts";
 import { forwardPorts } from "../../../xenod/links/forwarder.ts";
 import { createLink, deleteLink } from "../../../xenod/links/guest-link.ts";
 import { systemEnvironment } from "../../../xenod/system-path.ts";
+import { readProcessorMs } from "../../processor-time.ts";
 import type { Contender } from "../contender.ts";
 import type { PreparedHypervisor } from "../prepare-hypervisor.ts";
 import { diskInitOption } from "./initramfs.ts";
@@ -92,9 +93,10 @@ export async function createDiskContender(setup: DiskContender): Promise<Contend
       cleanup.defer(() => forwarder.close());
       await waitForPage(`http://127.0.0.1:${forwarder.ports[0]}/`, pageText, pageDeadlineMs, signal);
       note("page");
+      const guestCpuMs = await readProcessorMs(link.namespace);
       const removal = Date.now();
       await cleanup.disposeAsync();
-      return { run, guest, steps, removeMs: Date.now() - removal };
+      return { run, guest, steps, removeMs: Date.now() - removal, guestCpuMs, serverCpuMs: 0 };
     },
   };
 }
