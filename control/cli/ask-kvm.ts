@@ -1,8 +1,12 @@
-/** Whether KVM boots a guest here, asked with the kernel template that deployments use, where the store has it. */
+/**
+ * Whether KVM boots a guest here, asked with the kernel template that deployments use, where the store has it. The
+ * host's XenoServers and root's doctor share the answer.
+ */
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { KernelImages } from "../../xenod/daemon/kernel-images.ts";
+import { kvmVerdictFile } from "../../xenod/daemon/probing-qemu.ts";
 import { probeKvm } from "../../xenod/hypervisors/qemu/kvm-probe.ts";
 import { defaultKernel } from "../deploy/default-kernel.ts";
 import type { KvmQuestion } from "../doctor/check-devices.ts";
@@ -28,7 +32,9 @@ export async function askKvm(home: Home, signal: AbortSignal): Promise<KvmQuesti
     const directory = await fs.mkdtemp(path.join(os.tmpdir(), "xeno-doctor-"));
     try {
       const { kernel, initramfs } = await new KernelImages(directory, layers).prepare(defaultKernel, ref.tree, signal);
-      const verdictFile = home.at("kvm-verdict.json");
+      const verdictFile =
+        process.geteuid?.() === 0 ? kvmVerdictFile(ref.tree) : kvmVerdictFile(ref.tree, home.directory);
+      await fs.mkdir(path.dirname(verdictFile), { recursive: true, mode: 0o700 });
       return await probeKvm({ qemu, kernel, initramfs, kernelId: ref.tree, verdictFile, signal });
     } finally {
       await layers.close();

@@ -1,0 +1,163 @@
+/** The `xeno` command against real XenoServers and a tiny guest, as the README types it. In order. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import test from "ava";
+import { execa } from "execa";
+import { localPrefix } from "../../control/cli/run-server.ts";
+import { listNamespaces } from "../../xenod/links/namespaces.ts";
+import { sweepLinks } from "../../xenod/links/sweep.ts";
+import { makeXeno, poll, type RunningCommand, type Xeno } from "../control/cli/xeno.ts";
+import { buildTestKernel } from "./guest-kernel.ts";
+
+/** Serves a page, talks on its console, and powers off when it is told to. */
+const init = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc none /proc
+mkdir -p /www && echo "page of $(cat /proc/sys/kernel/hostname)" >/www/index.html
+httpd -p 80 -h /www
+for button in /dev/input/event*; do (dd if=$button bs=24 count=1 of=/dev/null 2>&1 && poweroff -f) >/dev/null & done
+echo "guest: up" >/dev/console
+exec sh </dev/console >/dev/console 2>&1
+`;
+
+let xeno: Xeno;
+let a: RunningCommand;
+const teardowns: (() => unknown)[] = [];
+const overlay = "xenostore://demo/page";
+
+test.before(async () => {
+  const t = { teardown: (act: () => unknown) => void teardowns.push(act) };
+  xeno = await makeXeno(t);
+  t.teardown(async () => {
+    // Where a test failed; else there is nothing to do.
+    for (const { name } of await xeno.json("server", "ls")) await xeno.run(["server", "stop", name, "--grace", "1"]);
+    await sweepLinks(localPrefix(xeno.home));
+  });
+  await xeno.newKey("demo");
+  await xeno.newKey("templates");
+  await xeno.json("template", "import", "Debian-kernel/6.1", "--directory", await buildTestKernel());
+  const places = Object.fromEntries(["dev", "proc", "sys", "root", "tmp"].map((name) => [`${name}/.keep`, ""]));
+  const base = { "bin/busybox": await readFile("/bin/busybox"), ...places };
+  const url = await xeno.importFiles("base", base, ["bin/busybox"]);
+  const directory = await xeno.write("overlay", { "sbin/init": init, ".mount": `.\nro ${url}\n` });
+  await execa("chmod", ["755", join(directory, "sbin/init")]);
+  await xeno.json("publish", directory, overlay);
+});
+
+test.after.always(async () => {
+  for (const teardown of teardowns.reverse()) await teardown();
+});
+
+test.serial("two XenoServers start at once, each with its place; a name that runs is refused", async (t) => {
+  [a] = await Promise.all(["a", "b"].map((name) => xeno.start(["server", "run", "--name", name])));
+  const servers = await xeno.json("server", "ls");
+  t.deepEqual(
+    servers.map(({ name, status, running }: Record<string, unknown>) => [name, status, running]),
+    [
+      ["a", "up", 0],
+      ["b", "up", 0],
+    ],
+  );
+  const pools = await Promise.all(["a", "b"].map((name) => readFile(join(xeno.home, "servers", name, "server.json"))));
+  t.not(JSON.parse(pools[0].toString()).number, JSON.parse(pools[1].toString()).number);
+  const refused = await xeno.fail(["server", "run", "--name", "a"]);
+  t.is(refused.code, "in-use");
+  t.regex(refused.message, new RegExp(`process ${a.process.pid}$`));
+});
+
+test.serial("a deployment that is interrupted is taken back", async (t) => {
+  const deploying = xeno.spawn(["deploy", overlay, "--on", "a", "--memory", "128", "--json"]);
+  let stderr = "";
+  deploying.stderr!.on("data", (text) => {
+    stderr += text;
+  });
+  const exited = new Promise((resolve) => deploying.once("exit", resolve));
+  await poll("the guest's start", () => stderr.includes("a: kernel"));
+  deploying.kill("SIGINT");
+  t.is(await exited, 130);
+  t.deepEqual(await xeno.json("ps"), []);
+});
+
+test.serial("a deployment with a XenoServer down goes on with the others; the exit code tells", async (t) => {
+  await xeno.json("server", "stop", "b");
+  const options = ["--memory", "128", "--cpus", "1", "--name", "web", "--hostname", "earl", "--append", "quiet"];
+  const { code, stdout, stderr } = await xeno.run(["deploy", overlay, "--on", "a,b", ...options, "--json"]);
+  t.is(code, 3, stderr);
+  const [up, down] = JSON.parse(stdout);
+  t.like(up, { server: "a", domain: "web" });
+  t.regex(up.address, /^10\.77\.[12]\.1$/);
+  t.true(up.bootMs > 0);
+  t.like(down, { server: "b", error: { code: "server-unreachable" } });
+  const none = await xeno.run(["deploy", "xenostore://demo/pag", "--on", "a"]);
+  t.is(none.code, 1);
+  t.regex(none.stderr, /^xeno: a: there is no xenostore:\/\/demo\/pag in .* \[overlay-unknown\]\n {6}did you mean/m);
+  const rows = await xeno.json("ps");
+  t.like(rows[0], { domain: "a/web", state: "running", address: up.address, overlay });
+  t.like(rows[1], { domain: "b/?", state: "unknown" });
+});
+
+test.serial("the doctor asks KVM with the kernel of the store, and shares the XenoServers' answer", async (t) => {
+  const { code, stdout, stderr } = await xeno.run(["doctor", "--json"]);
+  t.is(code, 0, stderr);
+  const kvm = JSON.parse(stdout).find(({ name }: { name: string }) => name === "kvm");
+  t.false(kvm.required);
+  t.regex(kvm.found, /under KVM|with KVM|no \/dev\/kvm|^nothing/);
+});
+
+test.serial("the guest is reached by forward, logs and console", async (t) => {
+  const forward = await xeno.start(["forward", "a/web", "0:80"]);
+  const page = await execa("curl", [
+    "-s",
+    "--retry",
+    "20",
+    "--retry-all-errors",
+    `http://${forward.result.listening}/`,
+  ]);
+  t.is(page.stdout, "page of earl");
+  const port = forward.result.listening.split(":")[1];
+  t.is((await xeno.fail(["forward", "a/web", `${port}:80`])).code, "listen-failed");
+  t.is(await forward.end(), 0);
+  const { log } = await xeno.json("logs", "a/web");
+  t.regex(log, /guest: up/);
+
+  const console = xeno.spawn(["console", "a/web"]);
+  let shown = "";
+  console.stdout!.on("data", (text) => {
+    shown += text;
+  });
+  const exited = new Promise((resolve) => console.once("exit", resolve));
+  console.stdin!.write("echo sum $((40 + 2))\n");
+  await poll("the console's answer", () => shown.includes("sum 42"));
+  console.kill("SIGINT");
+  t.is(await exited, 0);
+});
+
+test.serial(
+  "a XenoServer that is interrupted leaves its guests running, and stopping it ends everything",
+  async (t) => {
+    t.is(await a.end("SIGINT"), 0);
+    t.regex(a.stderr(), /a\/web will go on/);
+    t.like((await xeno.json("server", "ls"))[0], { name: "a", status: "down" });
+    a = await xeno.start(["server", "run", "--name", "a"]);
+    t.like((await xeno.json("ps"))[0], { domain: "a/web", state: "running" });
+    t.deepEqual(await xeno.json("stop", "a/web", "--remove"), { removed: "a/web" });
+    const stopped = await xeno.fail(["console", "a/web"]);
+    t.is(stopped.code, "domain-unknown");
+    // Without guests, its end is the end of all.
+    t.is(await a.end("SIGINT"), 0);
+    t.deepEqual(await listNamespaces(localPrefix(xeno.home)), []);
+    t.deepEqual(await readProcesses(xeno.home), []);
+    t.deepEqual(await xeno.json("server", "stop", "b", "--remove"), { removed: "b" });
+    t.deepEqual(
+      (await xeno.json("server", "ls")).map(({ name }: { name: string }) => name),
+      ["a"],
+    );
+  },
+);
+
+/** The command lines that name a directory. */
+async function readProcesses(directory: string): Promise<string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
+  return lines.filter((line) => line.includes(directory));
+}
