@@ -117,7 +117,7 @@ for (const [name, { base, layers }] of Object.entries(stacks))
           fs.rmSync(home, { recursive: true, force: true });
         }
       }),
-      { numRuns: 100, includeErrorInReport: true },
+      { numRuns: 60, includeErrorInReport: true },
     );
     t.pass();
   });
