@@ -153,12 +153,9 @@ export class Xeno {
   }
 
   get env(): NodeJS.ProcessEnv {
-    return { XENO_HOME: this.home, XENO_STORE: undefined, NODE_COMPILE_CACHE: compileCache, NO_COLOR: "1" };
+    return { XENO_HOME: this.home, XENO_STORE: undefined, NO_COLOR: "1" };
   }
 }
-
-/** Half of a command's start is compiling; it is the same code each time. */
-const compileCache = join(checkout, "node_modules/.cache/xeno-tests");
 
 export async function makeXeno(t: Teardown): Promise<Xeno> {
   const directory = await mkdtemp(join(tmpdir(), "xc-"));
