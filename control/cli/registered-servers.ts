@@ -86,6 +86,10 @@ export async function findRunning(
   });
 }
 
+export async function unregisterServer(home: Home, name: string): Promise<void> {
+  await fs.rm(fileOf(home, name), { force: true });
+}
+
 /** Forgets it, with its state where that is in `$XENO_HOME`. */
 export async function forgetServer(home: Home, name: string): Promise<void> {
   await fs.rm(path.dirname(fileOf(home, name)), { recursive: true, force: true });

@@ -15,7 +15,13 @@ import { withNetworkLock } from "../network/network-lock.ts";
 import type { Context } from "./context.ts";
 import type { Home } from "./home.ts";
 import { printResult, tell, tellTrouble } from "./output.ts";
-import { connectServer, listServers, type RegisteredServer, registerServer } from "./registered-servers.ts";
+import {
+  connectServer,
+  listServers,
+  type RegisteredServer,
+  registerServer,
+  unregisterServer,
+} from "./registered-servers.ts";
 
 export interface RunFlags {
   readonly name: string;
@@ -30,12 +36,15 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
   const { name, prefix = localPrefix(home.directory) } = flags;
   const stateDirectory = path.resolve(flags.state ?? home.at("servers", name));
   const isOurNetwork = flags.prefix === undefined;
-  const { namespace, addressPool } = isOurNetwork
+  const { namespace, addressPool, isNew } = isOurNetwork
     ? await joinOurNetwork(home, { name, prefix, stateDirectory })
-    : await joinServer(prefix, { name, number: requireNumber(flags) });
+    : { ...(await joinServer(prefix, { name, number: requireNumber(flags) })), isNew: false };
   const ending = new AbortController();
+  let isReady = false;
+  // As a client's shutdown ends it.
   let isWhollyEnded = true;
   const onReady = (socketPath: string) => {
+    isReady = true;
     printResult(json, { name, socket: socketPath, guests: addressPool });
     const end = async () => {
       isWhollyEnded = await endUnlessNeeded(new XenodClient({ socketPath, name }), name);
@@ -58,9 +67,12 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
       log: pino({ level: process.env.XENO_LOG ?? "info" }, pino.destination({ dest: 2, sync: true })),
       onReady,
     });
-  } finally {
-    if (isOurNetwork && isWhollyEnded) await leaveOurNetwork(home, prefix, name);
+  } catch (error) {
+    // Guests of an earlier run may need what was there before.
+    if (isNew && !isReady) await forgetPlace(home, prefix, name);
+    throw error;
   }
+  if (isOurNetwork && isWhollyEnded) await leaveOurNetwork(home, prefix, name);
 }
 
 /** Namespaces are the machine's: two homes must not share names. */
@@ -73,7 +85,10 @@ export async function leaveOurNetwork(home: Home, prefix: string, name: string):
 }
 
 /** What runs keeps its place; so does what ran before. */
-async function joinOurNetwork(home: Home, wanted: Omit<RegisteredServer, "number">): Promise<ServerNetwork> {
+async function joinOurNetwork(
+  home: Home,
+  wanted: Omit<RegisteredServer, "number">,
+): Promise<ServerNetwork & { isNew: boolean }> {
   const { name, prefix, stateDirectory } = wanted;
   return await withNetworkLock(lockFile(home), async () => {
     const servers = await listServers(home);
@@ -84,7 +99,14 @@ async function joinOurNetwork(home: Home, wanted: Omit<RegisteredServer, "number
     // Made with the first server, it goes with the last.
     await joinClient(prefix);
     await registerServer(home, { name, number, prefix, stateDirectory });
-    return network;
+    return { ...network, isNew: known === undefined };
+  });
+}
+
+async function forgetPlace(home: Home, prefix: string, name: string): Promise<void> {
+  await withNetworkLock(lockFile(home), async () => {
+    await unregisterServer(home, name);
+    await leaveNetwork(prefix, name);
   });
 }
 

@@ -63,6 +63,9 @@ test.serial("two XenoServers start at once, each with its place; a name that run
   const refused = await xeno.fail(["server", "run", "--name", "a"]);
   t.is(refused.code, "in-use");
   t.regex(refused.message, new RegExp(`process ${a.process.pid}$`));
+  const sameState = await xeno.fail(["server", "run", "--name", "c", "--state", join(xeno.home, "servers/a")]);
+  t.is(sameState.code, "in-use");
+  t.is((await xeno.json("server", "ls")).length, 2, "what did not start is not there");
 });
 
 test.serial("a deployment that is interrupted is taken back", async (t) => {
