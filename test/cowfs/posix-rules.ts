@@ -18,7 +18,7 @@ import { transactionRules } from "./posix-rules/transactions.ts";
 import { unlinkRules } from "./posix-rules/unlink.ts";
 import { type Reopen, type Rule, World } from "./posix-rules/world.ts";
 
-const chapters: Readonly<Record<string, readonly Rule[]>> = {
+export const chapters: Readonly<Record<string, readonly Rule[]>> = {
   access: accessRules,
   chmod: chmodRules,
   chown: chownRules,

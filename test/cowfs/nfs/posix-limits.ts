@@ -27,6 +27,8 @@ export const nfsLimits: Readonly<Record<string, string>> = {
   "extended: trusted attributes exist for root alone": noExtended,
   "extended: security attributes are set by root and read by all": noExtended,
   "extended: other namespaces do not exist, and names and values have an end": noExtended,
+  "extended: a value of more than 64 KiB is none": noExtended,
+  "extended: an empty name has no namespace": noExtended,
   "extended: they move ctime": noExtended,
   "link: a file that lost its last name gets none again": noOpen,
   "rename: a directory that was removed while open takes nothing in": noOpen,

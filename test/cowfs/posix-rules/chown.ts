@@ -1,5 +1,5 @@
 import { equal } from "node:assert/strict";
-import { alice, bob, type Rule, root } from "./world.ts";
+import { alice, bob, capability, type Rule, root } from "./world.ts";
 
 export const chownRules: readonly Rule[] = [
   [
@@ -77,7 +77,7 @@ export const chownRules: readonly Rule[] = [
     "file capabilities fall",
     (w) => {
       const file = w.file();
-      w.does((fs) => fs.setExtendedAttribute(root, file, "security.capability", Buffer.from("cap"), "any"));
+      w.does((fs) => fs.setExtendedAttribute(root, file, "security.capability", capability, "any"));
       w.does((fs) => fs.setAttributes(root, file, { uid: 5 }));
       equal(w.fs.listExtendedAttributes(root, file).length, 0);
     },

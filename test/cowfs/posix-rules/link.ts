@@ -35,9 +35,10 @@ export const linkRules: readonly Rule[] = [
     "it needs write permission on the directory and a free name",
     (w) => {
       const file = w.file({ name: "f" });
-      const directory = w.directory();
-      w.refuses("EACCES", (fs) => fs.link(carol, file, directory, "g"));
-      for (const name of ["f", ".", ".."]) w.refuses("EEXIST", (fs) => fs.link(carol, file, w.top, name));
+      const directory = w.directory({ uid: carol.uid });
+      // The file's owner: Linux lets nobody else link it, where fs.protected_hardlinks is set.
+      w.refuses("EACCES", (fs) => fs.link(alice, file, directory, "g"));
+      for (const name of ["f", ".", ".."]) w.refuses("EEXIST", (fs) => fs.link(alice, file, w.top, name));
       w.refuses("ENAMETOOLONG", (fs) => fs.link(root, file, w.top, tooLongName));
       w.refuses("ENOTDIR", (fs) => fs.link(root, file, file, "g"));
     },

@@ -24,6 +24,9 @@ export const tooLongName = "n".repeat(256);
 /** Bytes that are not UTF-8. */
 export const oddName = "\xff\xfe \n\x01";
 
+/** A file capability that the kernel takes for one (capabilities(7)): revision 2, cap_net_bind_service permitted. */
+export const capability = Buffer.from("0100000200040000000000000000000000000000", "hex");
+
 /** Everything of a file system that an operation that failed must not have changed. */
 type Dump = Record<string, unknown>;
 
