@@ -16,6 +16,7 @@ const systemErrors: Readonly<Record<string, readonly [code: string, hint: string
   EROFS: ["not-permitted", "That disk is read-only: set XENO_HOME to another."],
   ENOENT: ["file-missing", "Check the spelling of the path."],
   ENOTDIR: ["file-missing", "Check the spelling of the path."],
+  EEXIST: ["file-unusable", "Something else has that name: name another path, or remove it."],
   EISDIR: ["file-unusable", "Name a file, not a directory."],
   EMFILE: ["too-many-files", "Raise the limit: ulimit -n 65536."],
   EIO: ["disk-failed", "The disk does not read or write: look at the kernel's log."],

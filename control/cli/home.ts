@@ -26,7 +26,8 @@ export interface Home {
   readonly trust: Trust;
   readonly storeDirectory: string;
   at(...parts: string[]): string;
-  openStore(): Promise<ObjectStore>;
+  /** A store that the user named is made only where `create` is set: a slip of the keyboard would else be an empty one. */
+  openStore(options?: { create: boolean }): Promise<ObjectStore>;
   openLayers(store?: ObjectStore): Promise<Layers>;
 }
 
@@ -35,9 +36,9 @@ export function findHome(store?: string): Home {
   const directory = path.resolve(process.env.XENO_HOME ?? path.join(data, "xeno"));
   const at = (...parts: string[]) => path.join(directory, ...parts);
   const storeDirectory = path.resolve(store ?? process.env.XENO_STORE ?? at("store"));
-  const openStore = async () => {
+  const openStore = async ({ create } = { create: storeDirectory === at("store") }) => {
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-    return await openDirectoryStore(storeDirectory, { create: true });
+    return await openDirectoryStore(storeDirectory, { create });
   };
   const trust = readTrust(at("keys"));
   return {

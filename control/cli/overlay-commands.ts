@@ -49,7 +49,7 @@ Example:
     .action(async (source: string, url: string, options: { key?: string }, command: Command) => {
       const { json, home, signal } = readContext(command);
       const key = await loadKey(home.keys, options.key ?? parseOverlayUrl(url).owner);
-      const store = await home.openStore();
+      const store = await home.openStore({ create: true });
       const layers = await home.openLayers(store);
       const published = await withProgress((show) =>
         publishOverlay({

@@ -50,7 +50,7 @@ Examples:
       requireSource(options);
       parseTemplateName(`template://${name}/${options.version ?? "current"}`);
       const key = await loadKey(home.keys, options.key);
-      const store = await home.openStore();
+      const store = await home.openStore({ create: true });
       const imported = await withProgress((show) => {
         const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
           show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);

@@ -35,6 +35,7 @@ test("an unknown scheme, template or overlay is told with near names", async (t)
     t.regex(error.message, message);
     t.regex(error.hint!, hint);
   }
+  t.is((await xeno.fail(["template", "ls", "--store", xeno.at("stor")])).code, "store-unavailable");
   t.deepEqual(await readdir(join(xeno.home, "journals")).catch(() => []), [], "no journal is made for nothing");
 });
 
