@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME …`: one of the benchmarks. Results on stdout, progress on stderr; exit codes as in control/cli/output.ts. */
 import { exitCodes, reportError } from "../control/cli/output.ts";
 import { bootUsage, runBoot } from "./boot/command.ts";
+import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { UsageError } from "./usage-error.ts";
 
 interface Benchmark {
@@ -11,6 +12,7 @@ interface Benchmark {
 
 const benchmarks: Record<string, Benchmark> = {
   boot: { usage: bootUsage, run: runBoot },
+  nfs: { usage: nfsUsage, run: runNfs },
 };
 
 const [name = "", ...options] = process.argv.slice(2);

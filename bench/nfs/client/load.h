@@ -11,6 +11,7 @@
 #include <string.h>
 #include <nfsc/libnfs.h>
 #include <nfsc/libnfs-raw.h>
+#include <nfsc/libnfs-raw-mount.h>
 #include <nfsc/libnfs-raw-nfs.h>
 
 #define MAX_DEPTH 64
@@ -40,7 +41,6 @@ struct lane {
 };
 
 struct load {
-  struct nfs_context *nfs;
   struct rpc_context *rpc;
   struct handle root;
   /* What the test data holds; see make.c. */

@@ -1,6 +1,6 @@
 /*
  * load make DIRECTORY NAMES DATA-BYTES BIG-BYTES
- * load run NFS-URL ROW DEPTH SECONDS NAMES DATA-BYTES BIG-BYTES
+ * load run HOST NFS-PORT MOUNT-PORT PATH ROW DEPTH SECONDS NAMES DATA-BYTES BIG-BYTES
  *
  * `run` prepares, prints `ready`, waits for a line on stdin, measures, and prints `UNITS BYTES SECONDS`; then it checks and
  * cleans up, and prints `checked`.
@@ -50,6 +50,15 @@ nfs_fh3 point_at(struct handle *handle) {
   return pointer;
 }
 
+/* Sends and receives what can be, or waits. */
+static void serve(struct rpc_context *rpc) {
+  struct pollfd wanted = {.fd = rpc_get_fd(rpc), .events = rpc_which_events(rpc)};
+  int count = poll(&wanted, 1, patience_ms);
+  if (count < 0 && errno != EINTR) fail("poll: %s", strerror(errno));
+  if (count == 0) fail("no reply within %d s", patience_ms / 1000);
+  if (count > 0 && rpc_service(rpc, wanted.revents) < 0) fail("the connection broke: %s", rpc_get_error(rpc));
+}
+
 static void begin_next(struct lane *lane) {
   struct load *load = lane->load;
   int is_over = (load->limit && load->begun >= load->limit) || (load->end_at != 0 && now() >= load->end_at);
@@ -78,13 +87,7 @@ double run_units(struct load *load, int depth, void (*start)(struct lane *), uin
     load->lanes[index].load = load;
     begin_next(&load->lanes[index]);
   }
-  while (load->active > 0) {
-    struct pollfd wanted = {.fd = rpc_get_fd(load->rpc), .events = rpc_which_events(load->rpc)};
-    int count = poll(&wanted, 1, patience_ms);
-    if (count < 0 && errno != EINTR) fail("poll: %s", strerror(errno));
-    if (count == 0) fail("no reply within %d s", patience_ms / 1000);
-    if (count > 0 && rpc_service(load->rpc, wanted.revents) < 0) fail("the connection broke: %s", rpc_get_error(load->rpc));
-  }
+  while (load->active > 0) serve(load->rpc);
   return now() - began;
 }
 
@@ -118,17 +121,45 @@ static const struct row *find_row(const char *name) {
   fail("there is no row %s", name);
 }
 
-static void mount(struct load *load, const char *text) {
-  load->nfs = nfs_init_context();
-  if (!load->nfs) fail("no memory");
-  struct nfs_url *url = nfs_parse_url_dir(load->nfs, text);
-  if (!url) fail("%s", nfs_get_error(load->nfs));
-  nfs_set_autoreconnect(load->nfs, 0);
-  if (nfs_mount(load->nfs, url->server, url->path) != 0) fail("mounting %s: %s", text, nfs_get_error(load->nfs));
-  load->rpc = nfs_get_rpc_context(load->nfs);
-  const struct nfs_fh *root = nfs_get_rootfh(load->nfs);
-  nfs_fh3 pointer = {{root->len, root->val}};
+/* Connecting and mounting, each its own wait */
+
+static int is_settled;
+
+static void wait_for(struct rpc_context *rpc, const char *what, int result) {
+  if (result != 0) fail("%s: %s", what, rpc_get_error(rpc));
+  is_settled = 0;
+  while (!is_settled) serve(rpc);
+}
+
+static void connected(struct rpc_context *rpc, int status, void *data, void *private) {
+  (void)data;
+  if (status != RPC_STATUS_SUCCESS) fail("cannot connect to the server (%s)", rpc_get_error(rpc));
+  *(int *)private = 1;
+}
+
+static void mounted(struct rpc_context *rpc, int status, void *data, void *private) {
+  struct load *load = private;
+  if (status != RPC_STATUS_SUCCESS) fail("MNT: no answer (%s)", rpc_get_error(rpc));
+  mountres3 *result = data;
+  if (result->fhs_status != MNT3_OK) fail("MNT: status %d", result->fhs_status);
+  fhandle3 *handle = &result->mountres3_u.mountinfo.fhandle;
+  nfs_fh3 pointer = {{handle->fhandle3_len, handle->fhandle3_val}};
   keep_handle(&load->root, &pointer);
+  is_settled = 1;
+}
+
+static struct rpc_context *connect_to(const char *host, int port, int program, int version) {
+  struct rpc_context *rpc = rpc_init_context();
+  if (!rpc) fail("no memory");
+  wait_for(rpc, "connecting", rpc_connect_port_async(rpc, host, port, program, version, connected, &is_settled));
+  return rpc;
+}
+
+static void mount_export(struct load *load, const char *host, int nfs_port, int mount_port, char *path) {
+  struct rpc_context *rpc = connect_to(host, mount_port, MOUNT_PROGRAM, MOUNT_V3);
+  wait_for(rpc, "MNT", rpc_mount3_mnt_async(rpc, mounted, path, load));
+  rpc_destroy_context(rpc);
+  load->rpc = connect_to(host, nfs_port, NFS_PROGRAM, NFS_V3);
 }
 
 static int run_row(struct load *load, const struct row *row, int depth, double seconds) {
@@ -153,13 +184,13 @@ static int run_row(struct load *load, const struct row *row, int depth, double s
 int main(int count, char **words) {
   if (count == 6 && !strcmp(words[1], "make"))
     return make_data(words[2], atoi(words[3]), strtoull(words[4], NULL, 10), strtoull(words[5], NULL, 10));
-  if (count != 9 || strcmp(words[1], "run")) fail("usage: see main.c");
+  if (count != 12 || strcmp(words[1], "run")) fail("usage: see main.c");
   static struct load load;
-  int depth = atoi(words[4]);
+  int depth = atoi(words[7]);
   if (depth < 1 || depth > MAX_DEPTH) fail("a depth of 1 to %d", MAX_DEPTH);
-  load.names = atoi(words[6]);
-  load.data_bytes = strtoull(words[7], NULL, 10);
-  load.big_bytes = strtoull(words[8], NULL, 10);
-  mount(&load, words[2]);
-  return run_row(&load, find_row(words[3]), depth, atof(words[5]));
+  load.names = atoi(words[9]);
+  load.data_bytes = strtoull(words[10], NULL, 10);
+  load.big_bytes = strtoull(words[11], NULL, 10);
+  mount_export(&load, words[2], atoi(words[3]), atoi(words[4]), words[5]);
+  return run_row(&load, find_row(words[6]), depth, atof(words[8]));
 }
