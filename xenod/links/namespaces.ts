@@ -6,7 +6,8 @@
  * one, and makes anew; a finished one is left alone, with the guest that may run on it.
  */
 import { createHash } from "node:crypto";
-import { readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
+import path from "node:path";
 import { execa } from "execa";
 import { XenoError } from "../../cowfs/errors.ts";
 import { systemEnvironment } from "../system-path.ts";
@@ -97,6 +98,15 @@ export async function deleteNamespace(namespace: string, outerEnds: readonly Out
   const { failed } = await execa("ip", ["netns", "delete", namespace], tolerant);
   // Killed between making the file and mounting on it, `ip netns add` leaves one that `delete` does not take.
   if (failed) await rm(namespacePath(namespace), { force: true });
+  await dropEmptyMount();
+}
+
+/** `ip netns add` mounts the directory of names over itself; the last name that goes takes that along. */
+async function dropEmptyMount(): Promise<void> {
+  const directory = path.dirname(namespacePath("any"));
+  const names = await readdir(directory).catch(() => ["?"]);
+  // A name that comes in this moment is a mount below it, and keeps it: umount says that it is busy.
+  if (names.length === 0) await execa("umount", [directory], tolerant);
 }
 
 /** The names that begin with `prefix.`, and `prefix` itself. */

@@ -175,7 +175,9 @@ export async function poll(what: string, isSo: () => Promise<boolean> | boolean,
 function commandLine(args: readonly string[], as?: number): string[] {
   const command = [process.execPath, program, ...args];
   if (as === undefined) return command;
-  return ["setpriv", `--reuid=${as}`, `--regid=${as}`, "--clear-groups", ...command];
+  // The checkout may lie in root's home: reading is the one thing that this user keeps of root's.
+  const reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
+  return ["setpriv", `--reuid=${as}`, `--regid=${as}`, "--clear-groups", ...reads, ...command];
 }
 
 function readLine(child: ChildProcess): Promise<string> {
