@@ -40,7 +40,7 @@ process.exit();
 async function run(): Promise<number> {
   const home = findHome();
   const meter = new TrafficMeter();
-  const store = meterStore(await home.openStore(), meter, "client", "XenoStore");
+  const store = meterStore(await home.openStore({ create: true }), meter, "client", "XenoStore");
   const preparation = { home, store, layers: await home.openLayers(store), signal, narrator };
   const template = await prepareTemplate(preparation);
   await prepareKernel(preparation);

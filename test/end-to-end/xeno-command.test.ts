@@ -22,11 +22,11 @@ exec sh </dev/console >/dev/console 2>&1
 
 let xeno: Xeno;
 let a: RunningCommand;
-const teardowns: (() => unknown)[] = [];
+const cleanup = new AsyncDisposableStack();
 const overlay = "xenostore://demo/page";
 
 test.before(async () => {
-  const t = { teardown: (act: () => unknown) => void teardowns.push(act) };
+  const t = { teardown: (act: () => unknown) => cleanup.defer(async () => void (await act())) };
   xeno = await makeXeno(t);
   t.teardown(async () => {
     // Where a test failed; else there is nothing to do.
@@ -44,9 +44,8 @@ test.before(async () => {
   await xeno.json("publish", directory, overlay);
 });
 
-test.after.always(async () => {
-  for (const teardown of teardowns.reverse()) await teardown();
-});
+// Each of them, also where one fails.
+test.after.always(() => cleanup.disposeAsync());
 
 test.serial("two XenoServers start at once, each with its place; a name that runs is refused", async (t) => {
   [a] = await Promise.all(["a", "b"].map((name) => xeno.start(["server", "run", "--name", name])));
