@@ -103,6 +103,8 @@ export class Log {
     record.writeUInt32LE(this.#checksum, 4);
     this.#pending.push(record);
     this.#pendingBytes += record.length;
+    // A record may be longer than what was reserved for it: the next reservation must not write zeros over its end.
+    this.#reserved = Math.max(this.#reserved, this.#end + this.#pendingBytes);
   }
 
   /** One write for all queued records. Throws what the disk says; the journal must then fail closed. */
