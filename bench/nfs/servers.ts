@@ -84,7 +84,6 @@ function configureGanesha(directory: string): string {
   NFS_Protocols = 3;
   NFS_Port = ${ganeshaPorts.nfs};
   MNT_Port = ${ganeshaPorts.mount};
-  Bind_Addr = ${host};
   Enable_NLM = false;
   Enable_RQUOTA = false;
 }
