@@ -6,8 +6,9 @@ import {
   createSymlinkNode,
   type TreeNode,
 } from "../../cowfs/trees/node.ts";
-import type { ContentSink, ImportOptions } from "./content-sink.ts";
+import type { ContentSink } from "../../xenostore/publish/content-sink.ts";
 import { decompress } from "./decompress.ts";
+import type { ImportOptions } from "./import-options.ts";
 import { ImportMeter } from "./meter.ts";
 import { readTar, refuseTar, type TarMember } from "./tar/read-tar.ts";
 import { BadTar } from "./tar/tar-header.ts";

@@ -8,12 +8,13 @@ import { createReadStream } from "node:fs";
 import { encodeTree } from "../../cowfs/trees/encode.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
+import type { ContentSink } from "../../xenostore/publish/content-sink.ts";
 import { beginPublication, type Published } from "../../xenostore/publish/publication.ts";
 import { findTemplate, type NameTable, templateOwner } from "../names/name-table.ts";
 import { formatTemplateName } from "../names/template-name.ts";
-import type { ContentSink, ImportOptions } from "./content-sink.ts";
 import { type DebianImportOptions, importDebian } from "./debian/import-debian.ts";
 import { importDirectory } from "./import-directory.ts";
+import type { ImportOptions } from "./import-options.ts";
 import { importTar } from "./import-tar.ts";
 
 export type TemplateSource =

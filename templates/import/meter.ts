@@ -1,5 +1,5 @@
 import { XenoError } from "../../cowfs/errors.ts";
-import { defaultMaxBytes, defaultMaxMembers, type ImportOptions } from "./content-sink.ts";
+import { defaultMaxBytes, defaultMaxMembers, type ImportOptions } from "./import-options.ts";
 
 const reportEveryMs = 250;
 

@@ -18,6 +18,7 @@ import { type Pack, PackWriter } from "../packs/pack-writer.ts";
 import type { Ref, StoredTree } from "../refs/ref.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { putContentObject } from "./content-object.ts";
+import type { ContentSink } from "./content-sink.ts";
 import { writeRef } from "./write-ref.ts";
 
 export interface PublicationOptions {
@@ -71,7 +72,7 @@ export async function beginPublication(store: ObjectStore, options: PublicationO
   return new Publication(store, ancestors, options);
 }
 
-export class Publication {
+export class Publication implements ContentSink {
   readonly #store: ObjectStore;
   readonly #ancestors: readonly Layout[];
   readonly #options: PublicationOptions;

@@ -17,11 +17,7 @@ import type { Piece } from "../../cowfs/trees/tree.ts";
 import type { UnionCore } from "../../cowfs/union/core.ts";
 import { readExtendedAttributes } from "../../cowfs/union/extended-attributes.ts";
 import { readExtents, readLink } from "../../cowfs/union/reading.ts";
-
-/** Where file bytes go: `Publication` is one. */
-export interface ContentSink {
-  addContent(source: Buffer | AsyncIterable<Buffer>): Promise<Piece[]>;
-}
+import type { ContentSink } from "./content-sink.ts";
 
 const readBytes = 1024 * 1024;
 

@@ -4,7 +4,8 @@
  */
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
-import type { ContentSink, ImportOptions } from "../content-sink.ts";
+import type { ContentSink } from "../../../xenostore/publish/content-sink.ts";
+import type { ImportOptions } from "../import-options.ts";
 import { importTar } from "../import-tar.ts";
 import { streamCommand } from "../stream-command.ts";
 import { clampTimes } from "./clamp-times.ts";

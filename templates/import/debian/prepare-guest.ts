@@ -4,7 +4,7 @@
  */
 import { FileType, type Name, type Time } from "../../../cowfs/file-system.ts";
 import { createDirectoryNode, createFileNode, createSymlinkNode, type TreeNode } from "../../../cowfs/trees/node.ts";
-import type { ContentSink } from "../content-sink.ts";
+import type { ContentSink } from "../../../xenostore/publish/content-sink.ts";
 
 /** Units that cost a boot or the guest's network, and why the guest does not need them. */
 export const maskedUnits: Readonly<Record<Name, string>> = {

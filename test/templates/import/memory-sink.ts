@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import type { Piece } from "../../../cowfs/trees/tree.ts";
-import type { ContentSink } from "../../../templates/import/content-sink.ts";
+import type { ContentSink } from "../../../xenostore/publish/content-sink.ts";
 
 /** Keeps content in memory, one chunk a part; the names are not BLAKE3, which no importer knows. */
 export class MemorySink implements ContentSink {

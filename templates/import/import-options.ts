@@ -1,11 +1,3 @@
-import type { Piece } from "../../cowfs/trees/tree.ts";
-
-/** What an importer needs of a Publication (xenostore/publish): a place that takes file content and says which chunks it became. */
-export interface ContentSink {
-  /** Cuts, hashes and stores a file's content; settles when the pieces may be named in a tree. */
-  addContent(content: Buffer | AsyncIterable<Buffer>): Promise<Piece[]>;
-}
-
 /** How far an import is. Reported at most a few times a second, and once at the end. */
 export interface ImportProgress {
   /** What goes on now, for people: "installing packages", "usr/share/doc". */
