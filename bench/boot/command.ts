@@ -37,7 +37,7 @@ export async function runBoot(options: string[], signal: AbortSignal): Promise<n
   const narrator = createNarrator();
   const home = findHome();
   const machine = await describeMachine();
-  const store = await home.openStore();
+  const store = await home.openStore({ create: true });
   const layers = await home.openLayers(store);
   const preparation = { home, store, layers, signal, narrator };
   const template = await prepareTemplate(preparation);
