@@ -10,6 +10,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { execa } from "execa";
 import { XenoError } from "../../cowfs/errors.ts";
 import { mountFileSystem } from "../../cowfs/fuse/mount.ts";
 import { mountFileName } from "../../cowfs/union/mount-file.ts";
@@ -31,6 +32,7 @@ export interface OverlayBuild {
 
 const root = { uid: 0, gid: 0, groups: [] };
 const tailLines = 20;
+const mountPointPrefix = "xeno-overlay-";
 
 /** Throws `overlay-script-failed` with the end of its output, and what mounting and resolving throw. */
 export async function buildOverlay(build: OverlayBuild): Promise<void> {
@@ -56,7 +58,8 @@ function writeMountFile(union: UnionFileSystem, from: string, pinned: string): v
 }
 
 async function runInUnion(union: UnionFileSystem, script: Buffer, build: OverlayBuild): Promise<void> {
-  const directory = await fs.mkdtemp(path.join(os.tmpdir(), "xeno-overlay-"));
+  await sweepDeadMounts();
+  const directory = await fs.mkdtemp(path.join(os.tmpdir(), mountPointPrefix));
   try {
     const mount = await mountFileSystem(union, directory, {
       name: build.from,
@@ -72,6 +75,21 @@ async function runInUnion(union: UnionFileSystem, script: Buffer, build: Overlay
   } finally {
     // Only the empty mount point: were it still mounted, removing what is in it would remove it from the overlay.
     await fs.rmdir(directory);
+  }
+}
+
+/** A build that was killed leaves a mount that nobody serves: any access to it says ENOTCONN. */
+async function sweepDeadMounts(): Promise<void> {
+  for (const name of await fs.readdir(os.tmpdir())) {
+    if (!name.startsWith(mountPointPrefix)) continue;
+    const directory = path.join(os.tmpdir(), name);
+    const { code } = await fs.lstat(directory).then(
+      () => ({ code: undefined }),
+      (error: NodeJS.ErrnoException) => error,
+    );
+    if (code !== "ENOTCONN") continue;
+    await execa("umount", [directory], { reject: false, stdin: "ignore" });
+    await fs.rmdir(directory).catch(() => {});
   }
 }
 

@@ -29,7 +29,7 @@ export async function getCachedObject(
     return bytes;
   }
   throw new XenoError("object-damaged", `object ${key} in ${store.name} does not have the hash that names it`, {
-    hint: "Publish it again to repair the store.",
+    hint: "Delete the object from the store and publish again what holds it.",
   });
 }
 

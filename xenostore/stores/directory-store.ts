@@ -70,7 +70,7 @@ class DirectoryStore implements ObjectStore {
         signal?.throwIfAborted();
         if (bytesRead === 0)
           throw new XenoError("object-damaged", `object ${key} in ${this.name} ends at ${size}, before its end`, {
-            hint: "Publish it again to repair the store.",
+            hint: "Delete the object from the store and publish again what holds it.",
           });
         done += bytesRead;
       }
