@@ -131,7 +131,9 @@ chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 
 async function runScript(directory: string, script: Buffer, build: OverlayBuild): Promise<void> {
   const namespaces = ["--mount", "--pid", "--ipc", "--fork", "--kill-child", "--propagation", "private"];
-  const child = spawn("unshare", [...namespaces, "sh", "-c", enter, "enter", directory], {
+  // Killed, we take the script along: unshare dies with us, and what runs inside with unshare.
+  const withUs = ["--pdeathsig", "KILL", "unshare"];
+  const child = spawn("setpriv", [...withUs, ...namespaces, "sh", "-c", enter, "enter", directory], {
     stdio: ["pipe", "pipe", "pipe"],
     signal: build.signal,
     killSignal: "SIGKILL",
