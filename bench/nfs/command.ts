@@ -13,14 +13,16 @@ import { compileClient, readPeerVersions, requireTools } from "./prepare-tools.t
 import { formatReport, summarizeReport } from "./report.ts";
 import { type Assignment, conditions, fullSize, type Measurement, quickSize, rows } from "./rows.ts";
 
-export const nfsUsage = "nfs [--quick] [--runs N] [--rows a,b] [--profile DIRECTORY] [--json]";
+export const nfsUsage = "nfs [--quick] [--runs N] [--seconds S] [--rows a,b] [--profile DIRECTORY] [--json]";
 
 const program = new URL("inside.ts", import.meta.url).pathname;
 const maxRuns = 100;
+const maxSeconds = 600;
 
 interface NfsFlags {
   readonly isQuick: boolean;
   readonly runs: number;
+  readonly seconds: number;
   readonly rows: readonly string[];
   readonly profile: string | undefined;
   readonly json: boolean;
@@ -42,7 +44,7 @@ export async function runNfs(options: string[], signal: AbortSignal): Promise<nu
       conditions: flags.isQuick || flags.profile !== undefined ? conditions.slice(0, 1) : conditions,
       rows: flags.rows,
       repetitions: flags.runs,
-      seconds: flags.isQuick ? 0.3 : 1,
+      seconds: flags.seconds,
       profile: flags.profile,
     };
     const measurements = await runInside(assignment, signal);
@@ -117,6 +119,7 @@ function readFlags(options: string[]): NfsFlags {
       options: {
         quick: { type: "boolean" },
         runs: { type: "string" },
+        seconds: { type: "string" },
         rows: { type: "string" },
         profile: { type: "string" },
         json: { type: "boolean" },
@@ -126,12 +129,14 @@ function readFlags(options: string[]): NfsFlags {
     const runs = Number(values.runs ?? (isQuick ? 1 : 3));
     if (!Number.isInteger(runs) || runs < 1 || runs > maxRuns)
       throw new UsageError(`--runs is a number from 1 to ${maxRuns}`);
+    const seconds = Number(values.seconds ?? (isQuick ? 0.3 : 1));
+    if (!(seconds >= 0.01 && seconds <= maxSeconds)) throw new UsageError(`--seconds is a number up to ${maxSeconds}`);
     const known = rows.map(({ name }) => name);
     const wanted = values.rows?.split(",") ?? known;
     const unknown = wanted.find((name) => !known.includes(name));
     if (unknown !== undefined) throw new UsageError(`there is no row '${unknown}'; there are ${known.join(", ")}`);
     const profile = values.profile === undefined ? undefined : resolve(values.profile);
-    return { isQuick, runs, rows: wanted, profile, json: values.json ?? false };
+    return { isQuick, runs, seconds, rows: wanted, profile, json: values.json ?? false };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
