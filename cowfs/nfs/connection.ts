@@ -21,6 +21,9 @@ const maxWaiting = 256;
 const maxWaitingBytes = 32 * 1024 * 1024;
 /** Replies that were not yet taken by the client. */
 const maxPendingBytes = 4 * 1024 * 1024;
+/** The same over all connections of an export: each has its equal share, or one client would have as much as it connects. */
+const maxExportWaitingBytes = 64 * 1024 * 1024;
+const maxExportPendingBytes = 32 * 1024 * 1024;
 /** From here on replies are sent within the turn: their buffer is used again while it is in the processor's cache. */
 const sendAtBytes = 512 * 1024;
 const keepAliveMs = 60_000;
@@ -29,6 +32,8 @@ let activity = 0;
 /** What a connection needs of its export. */
 export interface ConnectionOwner {
   readonly pool: ReplyPool;
+  /** Open ones, this one included. */
+  readonly connectionCount: number;
   readonly maxRecordBytes: number;
   serveMessage(connection: Connection, memory: Memory, start: number, end: number): void;
   /** Sends at the end of this turn. */
@@ -128,7 +133,9 @@ export class Connection {
     }
     if (last > 0) socket.uncork();
     // Mostly the kernel took it all at once: the chunks are free before the callback says so.
-    if (socket.writableLength === 0) this.#releaseChunks();
+    if (socket.writableLength > 0) return;
+    this.#releaseChunks();
+    this.#wake();
   }
 
   close(): void {
@@ -193,11 +200,13 @@ export class Connection {
     if (this.replies.pendingBytes >= sendAtBytes && this.#inFlight.length === 0) this.#owner.sendEarly(this);
   }
 
+  /** Only ever by what is its own, so that what it waits for, when it is done, wakes it. */
   #isBlocked(): boolean {
+    const count = Math.max(1, this.#owner.connectionCount);
     return (
       this.#waiting >= maxWaiting ||
-      this.#waitingBytes >= maxWaitingBytes ||
-      this.replies.pendingBytes >= maxPendingBytes ||
+      this.#waitingBytes >= Math.min(maxWaitingBytes, maxExportWaitingBytes / count) ||
+      this.replies.pendingBytes >= Math.min(maxPendingBytes, maxExportPendingBytes / count) ||
       (this.#inFlight.length > 0 && this.replies.pendingBytes >= sendAtBytes)
     );
   }

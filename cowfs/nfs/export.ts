@@ -156,6 +156,10 @@ class Export implements NfsExport, ConnectionOwner {
     this.#waiting.cancelAll();
   }
 
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
   get counters(): NfsCounters {
     const { execution, requests, byProcedure } = this.#dispatcher;
     return {
