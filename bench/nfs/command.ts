@@ -11,7 +11,7 @@ import { UsageError } from "../usage-error.ts";
 import type { Report } from "./inside.ts";
 import { compileClient, readPeerVersions, requireTools } from "./prepare-tools.ts";
 import { formatReport, summarizeReport } from "./report.ts";
-import { type Assignment, conditions, fullSize, type Measurement, quickSize, rows } from "./rows.ts";
+import { type Assignment, type Condition, conditions, fullSize, type Measurement, quickSize, rows } from "./rows.ts";
 
 export const nfsUsage = "nfs [--quick] [--runs N] [--seconds S] [--rows a,b] [--profile DIRECTORY] [--json]";
 
@@ -41,13 +41,13 @@ export async function runNfs(options: string[], signal: AbortSignal): Promise<nu
     const assignment: Assignment = {
       directory,
       size: flags.isQuick ? quickSize : fullSize,
-      conditions: flags.isQuick || flags.profile !== undefined ? conditions.slice(0, 1) : conditions,
+      conditions: chooseConditions(flags),
       rows: flags.rows,
       repetitions: flags.runs,
       seconds: flags.seconds,
       profile: flags.profile,
     };
-    const measurements = await runInside(assignment, signal);
+    const { measurements, failure } = await runInside(assignment, signal);
     const { conditions: measured, size, repetitions, seconds } = assignment;
     const peer = readPeerVersions();
     const report = {
@@ -61,6 +61,7 @@ export async function runNfs(options: string[], signal: AbortSignal): Promise<nu
       measurements,
     };
     process.stdout.write(flags.json ? `${JSON.stringify(summarizeReport(report))}\n` : formatReport(report));
+    if (failure !== undefined) throw failure;
     return 0;
   } catch (error) {
     await tellLogs(join(directory, "logs"));
@@ -70,8 +71,20 @@ export async function runNfs(options: string[], signal: AbortSignal): Promise<nu
   }
 }
 
+function chooseConditions({ isQuick, profile }: NfsFlags): readonly Condition[] {
+  const [pinned, , disk] = conditions;
+  if (profile !== undefined) return [pinned];
+  return isQuick ? [pinned, disk] : conditions;
+}
+
+/** What was measured, also where a row has failed. */
+interface Outcome {
+  readonly measurements: Measurement[];
+  readonly failure: unknown;
+}
+
 /** Settles once everything inside is gone: the kernel sees to that when the first process of the namespaces ends. */
-function runInside(assignment: Assignment, signal: AbortSignal): Promise<Measurement[]> {
+function runInside(assignment: Assignment, signal: AbortSignal): Promise<Outcome> {
   const namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
   const child = spawn("unshare", [...namespaces, process.execPath, "--no-warnings", program], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
@@ -98,8 +111,8 @@ function runInside(assignment: Assignment, signal: AbortSignal): Promise<Measure
     child.once("exit", (code, how) => {
       signal.removeEventListener("abort", end);
       if (signal.aborted) reject(signal.reason);
-      else if (failure !== undefined) reject(failure);
-      else if (isDone) resolve(measurements);
+      else if (failure !== undefined && measurements.length === 0) reject(failure);
+      else if (isDone) resolve({ measurements, failure });
       else reject(new XenoError("benchmark-process", `the benchmark ended early (${how ?? code})`));
     });
   });

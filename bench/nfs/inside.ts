@@ -15,6 +15,8 @@ import type { Assignment, Condition, Measurement } from "./rows.ts";
 import { type Server, type ServerPlace, startGanesha, startOurs, startRpcbind } from "./servers.ts";
 
 const diskImageBytes = 4 * 2 ** 30;
+/** Files that are removed on a disk, where each may take milliseconds. */
+const diskNames = 1000;
 
 export type Report =
   | { readonly kind: "progress"; readonly text: string }
@@ -88,6 +90,7 @@ async function compare(context: Context, condition: Condition, repetition: numbe
     cleanup.defer(() => server.end());
     servers.push(server);
   }
+  const size = condition.storage === "disk" ? { ...assignment.size, names: diskNames } : assignment.size;
   let turn = repetition;
   for (const row of condition.rows) {
     if (!assignment.rows.includes(row.name)) continue;
@@ -95,7 +98,7 @@ async function compare(context: Context, condition: Condition, repetition: numbe
       tell(`${condition.name}, ${repetition}/${assignment.repetitions}: ${row.title}, depth ${depth}`);
       const order = turn++ % 2 === 0 ? servers : servers.toReversed();
       for (const server of order) {
-        const load = { client, row: row.name, depth, seconds: assignment.seconds, size: assignment.size, core, logs };
+        const load = { client, row: row.name, depth, seconds: assignment.seconds, size, core, logs };
         const measured = await measure(server, load);
         const what = { condition: condition.name, row: row.name, depth, server: server.name, repetition };
         report({ kind: "measurement", measurement: { ...what, ...measured } });

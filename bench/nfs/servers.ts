@@ -46,7 +46,8 @@ export async function startGanesha({ directory, lower, logs, core }: ServerPlace
   const [upper, work, merged] = ["upper", "work", "merged"].map((name) => join(directory, name));
   for (const made of [upper, work, merged]) await mkdir(made);
   const log = join(logs, "ganesha.log");
-  const options = `nfs_export=on,index=on,lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+  // xino: ganesha refuses files whose device is not their directory's, as it is where the layers lie on two file systems.
+  const options = `nfs_export=on,index=on,xino=on,lowerdir=${lower},upperdir=${upper},workdir=${work}`;
   await runChild(["mount", "-t", "overlay", "overlay", "-o", options, merged], log);
   const unmount = () => runChild(["umount", merged], log);
   const configuration = join(directory, "ganesha.conf");
