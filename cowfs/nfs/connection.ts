@@ -19,11 +19,10 @@ const maxBytesPerTurn = 4 * 1024 * 1024;
 /** Requests that wait for data or for stable storage. */
 const maxWaiting = 256;
 const maxWaitingBytes = 32 * 1024 * 1024;
+/** Of all connections of an export: each has its equal share, or a client would have as much as it connects. */
+const maxExportWaitingBytes = 64 * 1024 * 1024;
 /** Replies that were not yet taken by the client. */
 const maxPendingBytes = 4 * 1024 * 1024;
-/** The same over all connections of an export: each has its equal share, or one client would have as much as it connects. */
-const maxExportWaitingBytes = 64 * 1024 * 1024;
-const maxExportPendingBytes = 32 * 1024 * 1024;
 /** From here on replies are sent within the turn: their buffer is used again while it is in the processor's cache. */
 const sendAtBytes = 512 * 1024;
 const keepAliveMs = 60_000;
@@ -133,9 +132,7 @@ export class Connection {
     }
     if (last > 0) socket.uncork();
     // Mostly the kernel took it all at once: the chunks are free before the callback says so.
-    if (socket.writableLength > 0) return;
-    this.#releaseChunks();
-    this.#wake();
+    if (socket.writableLength === 0) this.#releaseChunks();
   }
 
   close(): void {
@@ -202,11 +199,11 @@ export class Connection {
 
   /** Only ever by what is its own, so that what it waits for, when it is done, wakes it. */
   #isBlocked(): boolean {
-    const count = Math.max(1, this.#owner.connectionCount);
+    const share = maxExportWaitingBytes / this.#owner.connectionCount;
     return (
       this.#waiting >= maxWaiting ||
-      this.#waitingBytes >= Math.min(maxWaitingBytes, maxExportWaitingBytes / count) ||
-      this.replies.pendingBytes >= Math.min(maxPendingBytes, maxExportPendingBytes / count) ||
+      this.#waitingBytes >= Math.min(maxWaitingBytes, share) ||
+      this.replies.pendingBytes >= maxPendingBytes ||
       (this.#inFlight.length > 0 && this.replies.pendingBytes >= sendAtBytes)
     );
   }

@@ -135,31 +135,28 @@ async function makeLargeFile(client: Client, top: Buffer): Promise<Buffer> {
   return file;
 }
 
-test.serial(
-  "64 connections that ask for much and take nothing hold no more than their share of one bound",
-  async (t) => {
-    const { client, root: top, connect, exported } = await serveModel(t);
-    const file = await makeLargeFile(client, top);
-    const slow = await Promise.all(Array.from({ length: 63 }, () => connect()));
-    while (exported.counters.connections <= slow.length) await client.call(0);
-    const before = process.memoryUsage().arrayBuffers;
-    for (const { socket } of slow) socket.pause();
-    const read = encode().opaque(file).u64(0).u32(mebibyte).take();
-    for (const each of slow) for (let xid = 1; xid <= 20; xid++) each.send(mark(encodeCall(nfs.read, read, { xid })));
-    let still = 0;
-    for (let served = -1; still < 30; ) {
-      await client.call(0);
-      const count = exported.counters.byProcedure.READ;
-      still = count === served ? still + 1 : 0;
-      served = count;
-    }
-    const grown = process.memoryUsage().arrayBuffers - before;
-    t.true(grown < 160 * mebibyte, `${grown}`);
-    // One that takes its answers gets them all.
-    slow[5].socket.resume();
-    for (let xid = 1; xid <= 20; xid++) t.is((await slow[5].reply(xid)).length, 24 + 4 + 88 + 12 + mebibyte);
-  },
-);
+test.serial("64 connections that ask for much and take nothing hold no more than a few answers each", async (t) => {
+  const { client, root: top, connect, exported } = await serveModel(t);
+  const file = await makeLargeFile(client, top);
+  const slow = await Promise.all(Array.from({ length: 63 }, () => connect()));
+  while (exported.counters.connections <= slow.length) await client.call(0);
+  const before = process.memoryUsage().arrayBuffers;
+  for (const { socket } of slow) socket.pause();
+  const read = encode().opaque(file).u64(0).u32(mebibyte).take();
+  for (const each of slow) for (let xid = 1; xid <= 20; xid++) each.send(mark(encodeCall(nfs.read, read, { xid })));
+  let still = 0;
+  for (let served = -1; still < 30; ) {
+    await client.call(0);
+    const count = exported.counters.byProcedure.READ;
+    still = count === served ? still + 1 : 0;
+    served = count;
+  }
+  const grown = process.memoryUsage().arrayBuffers - before;
+  t.true(grown < 160 * mebibyte, `${grown}`);
+  // One that takes its answers gets them all.
+  slow[5].socket.resume();
+  for (let xid = 1; xid <= 20; xid++) t.is((await slow[5].reply(xid)).length, 24 + 4 + 88 + 12 + mebibyte);
+});
 
 test.serial("64 connections whose large writes wait for data hold no more than their share of one bound", async (t) => {
   const gate = createGate();
