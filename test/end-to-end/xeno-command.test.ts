@@ -4,6 +4,7 @@ import { join } from "node:path";
 import test from "ava";
 import { execa } from "execa";
 import { localPrefix } from "../../control/cli/run-server.ts";
+import { waitForPage } from "../../control/demo/pages.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
 import { sweepLinks } from "../../xenod/links/sweep.ts";
 import { makeXeno, poll, type RunningCommand, type Xeno } from "../control/cli/xeno.ts";
@@ -108,14 +109,8 @@ test.serial("the doctor asks KVM with the kernel of the store, and shares the Xe
 
 test.serial("the guest is reached by forward, logs and console", async (t) => {
   const forward = await xeno.start(["forward", "a/web", "0:80"]);
-  const page = await execa("curl", [
-    "-s",
-    "--retry",
-    "20",
-    "--retry-all-errors",
-    `http://${forward.result.listening}/`,
-  ]);
-  t.is(page.stdout, "page of earl");
+  const url = `http://${forward.result.listening}/`;
+  await t.notThrowsAsync(waitForPage(url, "page of earl", 30_000, AbortSignal.timeout(60_000)));
   const port = forward.result.listening.split(":")[1];
   t.is((await xeno.fail(["forward", "a/web", `${port}:80`])).code, "listen-failed");
   t.is(await forward.end(), 0);
