@@ -20,6 +20,7 @@ const kinds = {
   slot: 9,
   reply: 10,
   skip: 11,
+  cookies: 12,
 } as const satisfies Record<Change["kind"], number>;
 
 const noBytes = Buffer.alloc(0);
@@ -130,6 +131,9 @@ export class ChangeWriter {
         return this.blob(change.bytes);
       case "skip":
         return this.number(change.nextInode);
+      case "cookies":
+        this.number(change.directory);
+        return this.number(change.next);
     }
   }
 
@@ -155,6 +159,7 @@ export class ChangeWriter {
 export class ChangeReader {
   readonly #bytes: Buffer;
   #at = 0;
+  #lastTime: Time = { seconds: 0, nanoseconds: 0 };
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
@@ -203,6 +208,8 @@ export class ChangeReader {
         return { kind: "reply", key: this.#name(), bytes: this.#blob() };
       case kinds.skip:
         return { kind: "skip", nextInode: this.#number() };
+      case kinds.cookies:
+        return { kind: "cookies", directory: this.#number(), next: this.#number() };
       default:
         throw damaged(`a change of unknown kind ${kind}`);
     }
@@ -243,11 +250,19 @@ export class ChangeReader {
   }
 
   #number(): number {
-    return this.#bytes.readDoubleLE(this.#take(8));
+    const number = this.#bytes.readDoubleLE(this.#take(8));
+    // As a small integer where it is one: a million files have ten million of them, and a double is an object.
+    const integer = number | 0;
+    return integer === number ? integer : number;
   }
 
   #time(): Time {
-    return { seconds: this.#number(), nanoseconds: this.#uint32() };
+    const seconds = this.#number();
+    const nanoseconds = this.#uint32();
+    // A file's times are mostly one.
+    const last = this.#lastTime;
+    if (last.seconds !== seconds || last.nanoseconds !== nanoseconds) this.#lastTime = { seconds, nanoseconds };
+    return this.#lastTime;
   }
 
   #name(): Name {

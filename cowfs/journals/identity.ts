@@ -74,7 +74,7 @@ export class Identity {
 
 /** Whether a directory is a journal's: for who takes either that or any other. */
 export function holdsJournal(directory: string): boolean {
-  return [identityName, "log", "segments"].every((name) => fs.existsSync(path.join(directory, name)));
+  return [identityName, "mark", "segments"].every((name) => fs.existsSync(path.join(directory, name)));
 }
 
 function readBootId(): string {

@@ -7,7 +7,8 @@
  * - (J6) One opener at a time.
  * - (J7) A transaction is one record: after a crash all of its changes are there, with its reply, or none.
  *
- * Directory layout: `log`, `mark`, `segments/`, `identity` (lineage and secrets, mode 0600), `lock`.
+ * Directory layout: `checkpoint-<its last record>`, `log-<its first record>`, `mark`, `segments/`, `identity` (lineage
+ * and secrets, mode 0600), `lock`. How the log stays short and what is dead goes: checkpoints.ts.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -15,6 +16,8 @@ import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId } from "../file-system.ts";
 import { ChangeReader, ChangeWriter } from "./changes.ts";
+import { loadCheckpoint } from "./checkpoint-file.ts";
+import { type CheckpointLimits, Checkpoints, defaultLimits, removeLeftovers } from "./checkpoints.ts";
 import { type Disk, realDisk, syncDirectory } from "./disk.ts";
 import { lowerAddress } from "./extents.ts";
 import { Identity } from "./identity.ts";
@@ -28,6 +31,7 @@ const transactionBytes = 256 * 1024;
 /** After a lost tail, inode numbers that the tail may have used are passed over. */
 const skippedInodes = 2 ** 20;
 const skipBytes = 64;
+const orphansPerRecord = 5000;
 
 export class Journal {
   readonly directory: string;
@@ -38,6 +42,7 @@ export class Journal {
   readonly #identity: Identity;
   readonly #log: Log;
   readonly #segments: Segments;
+  readonly #checkpoints: Checkpoints;
   readonly #writer = new ChangeWriter();
   #inTransaction = false;
   #failure: unknown;
@@ -45,19 +50,22 @@ export class Journal {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  private constructor(directory: string, disk: Disk) {
+  private constructor(directory: string, disk: Disk, limits: CheckpointLimits) {
     this.directory = directory;
     this.#lock = takeLock(path.join(directory, "lock"), `the journal ${directory}`);
     try {
       this.#identity = new Identity(directory);
-      this.#segments = new Segments(directory, disk);
+      this.#segments = new Segments(directory, disk, limits.fullSegmentBytes);
       this.#log = new Log(directory, disk);
-      this.#log.recover((payload, isSynced) => this.#replay(payload, isSynced));
+      const start = loadCheckpoint(directory, this.state.apply.bind(this.state));
+      this.#log.recover(start, (payload, isSynced) => this.#replay(payload, isSynced));
+      removeLeftovers(directory);
       this.#dropOrphans();
       // From here on a failed sync before this opening is made good, and what a lost tail may have used is passed over.
       if (this.#identity.tailMayBeLost) this.#skipInodes();
       this.#identity.save(false, false);
       syncDirectory(directory);
+      this.#checkpoints = new Checkpoints(this, this.#log, this.#segments, start.bytes, limits);
     } catch (error) {
       this.#closeFiles();
       if (error instanceof XenoError) throw error;
@@ -69,14 +77,14 @@ export class Journal {
    * Opens the journal in `directory`, which is created when it is missing. Throws `in-use`, `journal-damaged`,
    * `journal-too-new`, `journal-unusable`.
    */
-  static open(directory: string, disk: Disk = realDisk): Journal {
+  static open(directory: string, disk: Disk = realDisk, limits: Partial<CheckpointLimits> = {}): Journal {
     try {
       const made = fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
       if (made !== undefined) syncDirectory(path.dirname(made));
     } catch (cause) {
       throw unusable(`cannot create the journal directory ${directory}`, cause);
     }
-    return new Journal(directory, disk);
+    return new Journal(directory, disk, { ...defaultLimits, ...limits });
   }
 
   get lineage(): Buffer {
@@ -105,6 +113,13 @@ export class Journal {
     if (this.#inTransaction) throw new Error("transactions do not nest");
     this.throwIfFailed();
     this.#log.reserve(bytes);
+    const reply = this.#record(key, run);
+    // None yet while it opens.
+    this.#checkpoints?.consider();
+    return reply;
+  }
+
+  #record(key: string | undefined, run: () => Buffer): Buffer {
     this.#inTransaction = true;
     try {
       const reply = run();
@@ -169,8 +184,27 @@ export class Journal {
     return this.#next;
   }
 
+  /**
+   * Folds the log into a checkpoint, and frees what nothing points at any more. It happens by itself where it is due.
+   * Rejects where it failed: then nothing is lost, and it is tried again when the log has grown.
+   */
+  checkpoint(): Promise<void> {
+    return this.#checkpoints.run();
+  }
+
+  /** Why the last checkpoint failed, if it did. */
+  get checkpointFailure(): unknown {
+    return this.#checkpoints.failure;
+  }
+
+  /** The log goes on in another file: a sync is needed, also where nothing has changed. */
+  noteSwitch(): void {
+    this.#dirty = true;
+  }
+
   /** Syncs and closes. A failed journal is closed as it is. */
   async close(): Promise<void> {
+    await this.#checkpoints.close();
     try {
       if (this.#failure === undefined) {
         this.flush();
@@ -223,12 +257,25 @@ export class Journal {
 
   /** Files without a name that were kept open when the process died: nobody can reach them any more. */
   #dropOrphans(): void {
-    for (const inode of this.state.inodes.values()) {
-      if (inode.links > 0 || inode.parent !== 0) continue;
+    const changes: Change[] = [];
+    for (const { id, links, parent, extents } of this.state.inodes.values()) {
+      if (links > 0 || parent !== 0) continue;
+      if (id < firstLayerId) changes.push({ kind: "drop", id });
       // Of one from a layer below it must stay known that it is gone.
-      if (inode.id < firstLayerId) this.state.inodes.delete(inode.id);
-      else this.state.apply({ kind: "cut", id: inode.id, size: 0 });
+      else if (extents.length > 0) changes.push({ kind: "cut", id, size: 0 });
     }
+    try {
+      for (let at = 0; at < changes.length; at += orphansPerRecord)
+        this.transact(undefined, () => this.#applyAll(changes.slice(at, at + orphansPerRecord)));
+    } catch (error) {
+      // A full disk can be opened: the next opening drops them.
+      if (!(error instanceof FileSystemError)) throw error;
+    }
+  }
+
+  #applyAll(changes: readonly Change[]): Buffer {
+    for (const change of changes) this.apply(change);
+    return Buffer.alloc(0);
   }
 
   #skipInodes(): void {
@@ -246,6 +293,10 @@ export class Journal {
     this.#log?.close();
     this.#segments?.close();
     fs.closeSync(this.#lock);
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** A journal that has failed or is closed answers nothing: its memory may show what no disk ever will. */

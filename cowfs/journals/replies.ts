@@ -36,7 +36,13 @@ export class Replies {
     this.#byKey.set(key, { bytes, place });
   }
 
+  /** Oldest first: setting them in this order forgets them in this order. */
   *[Symbol.iterator](): Generator<[key: RequestKey, bytes: Buffer]> {
-    for (const [key, { bytes }] of this.#byKey) yield [key, bytes];
+    for (let index = 0; index < this.#ring.length; index++) {
+      const place = (this.#next + index) % this.#ring.length;
+      const key = this.#ring[place];
+      const remembered = this.#byKey.get(key);
+      if (remembered?.place === place) yield [key, remembered.bytes];
+    }
   }
 }

@@ -10,8 +10,8 @@ import path from "node:path";
 import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
 import { type Disk, syncDirectoryLater, writeFully } from "./disk.ts";
+import { segmentBytes } from "./segment-use.ts";
 
-export const segmentBytes = 64 * 1024 * 1024;
 const maxOpenFiles = 128;
 
 export class Segments {
@@ -26,14 +26,21 @@ export class Segments {
   #syncing = new Set<number>();
   #hasNewFile = false;
   #current = 0;
+  /** Bytes of all segments, those that nothing points at included. */
+  totalBytes = 0;
+  /** A write that would make a segment larger goes to the next. */
+  readonly #fullBytes: number;
 
-  constructor(directory: string, disk: Disk) {
+  constructor(directory: string, disk: Disk, fullBytes: number = segmentBytes) {
+    this.#fullBytes = fullBytes;
     this.#directory = path.join(directory, "segments");
     this.#disk = disk;
     fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     for (const name of fs.readdirSync(this.#directory)) {
       if (!/^\d{8}$/.test(name)) continue;
-      this.#sizes.set(Number(name), fs.statSync(path.join(this.#directory, name)).size);
+      const { size } = fs.statSync(path.join(this.#directory, name));
+      this.#sizes.set(Number(name), size);
+      this.totalBytes += size;
       this.#current = Math.max(this.#current, Number(name));
     }
   }
@@ -41,7 +48,8 @@ export class Segments {
   /** Appends bytes and returns their address. Throws ENOSPC or EIO, and then nothing of it counts. */
   append(bytes: Buffer): number {
     if (bytes.length > segmentBytes) throw new FileSystemError("EFBIG", `a write of ${bytes.length} bytes`);
-    if (this.#size(this.#current) + bytes.length > segmentBytes) this.#current++;
+    const filled = this.#size(this.#current);
+    if (filled > 0 && filled + bytes.length > this.#fullBytes) this.#current++;
     const position = this.#size(this.#current);
     try {
       writeFully(this.#disk, this.#open(this.#current), bytes, position);
@@ -50,6 +58,7 @@ export class Segments {
       throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot write to ${this.#directory}: ${String(cause)}`);
     }
     this.#sizes.set(this.#current, position + bytes.length);
+    this.totalBytes += bytes.length;
     this.#unsynced.add(this.#current);
     return this.#current * segmentBytes + position;
   }
@@ -82,6 +91,23 @@ export class Segments {
     return crc32(bytes) === checksum;
   }
 
+  /** The segments that nothing is appended to any more, with their sizes. */
+  listFull(): [segment: number, size: number][] {
+    return [...this.#sizes].filter(([segment]) => segment < this.#current);
+  }
+
+  /** Unlinks a full segment that neither the disk's state nor memory points at. */
+  remove(segment: number): void {
+    if (segment >= this.#current) throw new Error(`segment ${segment} is still appended to`);
+    const file = this.#files.get(segment);
+    if (file !== undefined) fs.closeSync(file);
+    this.#files.delete(segment);
+    this.#unsynced.delete(segment);
+    fs.rmSync(this.#pathOf(segment));
+    this.totalBytes -= this.#size(segment);
+    this.#sizes.delete(segment);
+  }
+
   /** Settles when all that was appended before the call is on stable storage. One call at a time. */
   async sync(): Promise<void> {
     const segments = [...this.#unsynced];
@@ -105,6 +131,10 @@ export class Segments {
     return this.#sizes.get(segment) ?? 0;
   }
 
+  #pathOf(segment: number): string {
+    return path.join(this.#directory, String(segment).padStart(8, "0"));
+  }
+
   #open(segment: number): number {
     const known = this.#files.get(segment);
     if (known !== undefined) {
@@ -116,8 +146,7 @@ export class Segments {
     if (this.#files.size >= maxOpenFiles) this.#closeOldest();
     const isNew = !this.#sizes.has(segment);
     const flags = fs.constants.O_RDWR | (isNew ? fs.constants.O_CREAT : 0);
-    const name = String(segment).padStart(8, "0");
-    const file = fs.openSync(path.join(this.#directory, name), flags, 0o600);
+    const file = fs.openSync(this.#pathOf(segment), flags, 0o600);
     this.#files.set(segment, file);
     if (isNew) {
       this.#sizes.set(segment, 0);

@@ -1,10 +1,18 @@
 /** Syncs: few for many, never fewer than promised, and never one that promises what it did not cover. */
 import fs from "node:fs";
-import path from "node:path";
 import test from "ava";
 import { type Disk, realDisk } from "../../../cowfs/journals/disk.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
-import { addFile, change, contentOf, copyJournal, diskError, findRecordEnds, scratchDirectory } from "./scratch.ts";
+import {
+  addFile,
+  change,
+  contentOf,
+  copyJournal,
+  diskError,
+  findRecordEnds,
+  newestLog,
+  scratchDirectory,
+} from "./scratch.ts";
 
 /** A disk whose syncs wait until they are let go. */
 class GatedDisk implements Disk {
@@ -84,7 +92,7 @@ test("the mark covers nothing that was appended while the sync ran", async (t) =
   await disk.release();
   await sync;
   const crashed = copyJournal(t, directory);
-  fs.truncateSync(path.join(crashed, "log"), findRecordEnds(crashed)[1]);
+  fs.truncateSync(newestLog(crashed), findRecordEnds(crashed)[1]);
   const again = Journal.open(crashed);
   t.deepEqual([contentOf(again, "a"), contentOf(again, "b")], ["first", undefined]);
   await again.close();

@@ -12,6 +12,7 @@ import {
   describeState,
   findRecordEnds,
   inodeFields,
+  newestLog,
   rootFields,
   scratchDirectory,
 } from "./scratch.ts";
@@ -96,7 +97,7 @@ test("a log cut anywhere opens as after the transactions before the cut, and nev
     for (const inside of new Set([0, 1, 19, 20, length - 1])) {
       if (inside < 0 || (inside > 0 && inside >= length)) continue;
       const cut = copyJournal(t, made.directory);
-      fs.truncateSync(path.join(cut, "log"), end + inside);
+      fs.truncateSync(newestLog(cut), end + inside);
       await check(t, made, cut, records, `cut ${inside} bytes into record ${records + 1}`);
     }
   }
@@ -108,9 +109,9 @@ test("a flipped bit in a record is a torn tail after the mark and damage before 
     const length = made.ends[record + 1] - made.ends[record];
     for (const inside of [0, 2, 5, 9, 13, 20, length - 1]) {
       const flipped = copyJournal(t, made.directory);
-      const log = fs.readFileSync(path.join(flipped, "log"));
+      const log = fs.readFileSync(newestLog(flipped));
       log[made.ends[record] + inside] ^= 1 << (inside % 8);
-      fs.writeFileSync(path.join(flipped, "log"), log);
+      fs.writeFileSync(newestLog(flipped), log);
       await check(t, made, flipped, record, `a bit of byte ${inside} of record ${record + 1}`);
     }
   }
@@ -146,7 +147,7 @@ test("a mark that was torn while it was written leaves the one before", async (t
   const torn = copyJournal(t, made.directory);
   mark[13] ^= 0xff;
   fs.writeFileSync(path.join(torn, "mark"), mark);
-  fs.truncateSync(path.join(torn, "log"), made.ends[2]);
+  fs.truncateSync(newestLog(torn), made.ends[2]);
   await check(t, { ...made, marked: 0 }, torn, 2, "a torn mark promises nothing");
 });
 
@@ -154,7 +155,7 @@ test("a log that the host lost before anything was synced starts anew; one that 
   const made = await make(t);
   for (const zeros of [0, 63, 64, 4096]) {
     const lost = copyJournal(t, made.directory);
-    fs.writeFileSync(path.join(lost, "log"), Buffer.alloc(zeros));
+    fs.writeFileSync(newestLog(lost), Buffer.alloc(zeros));
     t.throws(() => Journal.open(lost), { code: "journal-damaged" });
     fs.writeFileSync(path.join(lost, "mark"), "");
     const journal = Journal.open(lost);
@@ -162,23 +163,23 @@ test("a log that the host lost before anything was synced starts anew; one that 
     await journal.close();
   }
   const other = copyJournal(t, made.directory);
-  writeAt(path.join(other, "log"), 0, Buffer.from("SOMETHING ELSE"));
+  writeAt(newestLog(other), 0, Buffer.from("SOMETHING ELSE"));
   t.throws(() => Journal.open(other), { code: "journal-damaged" });
   const newer = copyJournal(t, made.directory);
-  writeAt(path.join(newer, "log"), 8, Buffer.from([9]));
+  writeAt(newestLog(newer), 8, Buffer.from([9]));
   t.throws(() => Journal.open(newer), { code: "journal-too-new" });
 });
 
 test("records of an older log do not follow records of a newer one", async (t) => {
   const made = await make(t);
   const stale = copyJournal(t, made.directory);
-  fs.truncateSync(path.join(stale, "log"), made.ends[8]);
+  fs.truncateSync(newestLog(stale), made.ends[8]);
   const journal = Journal.open(stale);
   addFile(journal, "new", "x");
   await journal.close();
   const [end] = findRecordEnds(stale).slice(-1);
-  const old = fs.readFileSync(path.join(made.directory, "log"));
-  writeAt(path.join(stale, "log"), end, old.subarray(made.ends[9], made.ends[11]));
+  const old = fs.readFileSync(newestLog(made.directory));
+  writeAt(newestLog(stale), end, old.subarray(made.ends[9], made.ends[11]));
   const again = Journal.open(stale);
   t.is(contentOf(again, "new"), "x");
   t.is(contentOf(again, "d"), undefined);
@@ -188,7 +189,7 @@ test("records of an older log do not follow records of a newer one", async (t) =
 test("what a crash left in a segment is not mistaken for what is written there later", async (t) => {
   const made = await make(t);
   const crashed = copyJournal(t, made.directory);
-  fs.truncateSync(path.join(crashed, "log"), made.ends[10]);
+  fs.truncateSync(newestLog(crashed), made.ends[10]);
   const journal = Journal.open(crashed);
   addFile(journal, "e", "fourth, but longer than it was");
   journal.flush();

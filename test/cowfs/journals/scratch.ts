@@ -6,6 +6,7 @@ import { type FileId, FileType } from "../../../cowfs/file-system.ts";
 import type { Disk } from "../../../cowfs/journals/disk.ts";
 import { realDisk } from "../../../cowfs/journals/disk.ts";
 import type { Journal } from "../../../cowfs/journals/journal.ts";
+import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
 import type { InodeFields, JournalState } from "../../../cowfs/journals/state.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
 
@@ -108,9 +109,14 @@ export function diskError(code: string): Error {
 
 export const freshName = () => randomUUID().slice(0, 8);
 
-/** The end of each record in a log, from the header on: `[64, ...]`. */
+/** The log file that is appended to. */
+export function newestLog(journal: string): string {
+  return listLogFiles(journal).at(-1)!.path;
+}
+
+/** The end of each record in the newest log file, from the header on: `[64, ...]`. */
 export function findRecordEnds(journal: string): number[] {
-  const log = fs.readFileSync(path.join(journal, "log"));
+  const log = fs.readFileSync(newestLog(journal));
   const ends = [64];
   for (;;) {
     const at = ends.at(-1)!;

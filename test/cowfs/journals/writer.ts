@@ -2,7 +2,9 @@
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { addFile } from "./scratch.ts";
 
-const journal = Journal.open(process.argv[2]);
+// So small that rounds of checkpoints run all the time, and are killed at any of their steps.
+const limits = { logBytes: 20_000, fullSegmentBytes: 64 * 1024 };
+const journal = Journal.open(process.argv[2], undefined, limits);
 for (let index = journal.state.replies.size; ; index++) {
   addFile(journal, `file ${index}`, `content ${index} `.repeat(1 + (index % 50)));
   journal.flush();

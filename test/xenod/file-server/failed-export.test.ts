@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test from "ava";
+import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
 import { openLayers } from "../../../templates/layers/open-layers.ts";
 import { serveUnion } from "../../../xenod/file-server/serve-union.ts";
 import { ServedExport } from "../../../xenod/file-server/served-export.ts";
@@ -61,7 +62,7 @@ test.serial("an export whose journal failed is opened again from what was acknow
   t.teardown(() => guest.close());
   const root = await mount(guest);
   await makeFile(guest, root, "kept", "acknowledged");
-  breakFile(join(journal, "log"));
+  breakFile(listLogFiles(journal).at(-1)!.path);
   await t.throwsAsync(makeFile(guest, root, "lost", "never acknowledged"));
   const end = performance.now() + 10_000;
   while (served.status.state !== "serving" && performance.now() < end) await delay(20);

@@ -1,0 +1,97 @@
+/**
+ * Compaction: what still counts of mostly dead segments is copied to the end of the current one, step by step.
+ *
+ * - (M1) A step runs in one turn: what it reads of the state holds until it has laid the copies. It lays exactly the
+ *   ranges that pointed at the segments then, so that only addresses change, whatever was written between steps.
+ * - (M2) A copy is an ordinary `lay` with the checksum of its data: a crash shows either place, and both hold the bytes,
+ *   for the segment goes only after a checkpoint that does not point at it (G1 in checkpoints.ts).
+ * - (M3) Nothing new ever points at a full segment: after one pass over the inodes it is empty.
+ */
+import { type Extent, findExtent, lowerAddress } from "./extents.ts";
+import type { Journal } from "./journal.ts";
+import { segmentBytes } from "./segment-use.ts";
+import type { JournalInode } from "./state.ts";
+
+/** Of one step: some 100 microseconds. */
+const stepBytes = 256 * 1024;
+const stepInodes = 1000;
+const stepExtents = 500;
+const bytesPerLay = 64;
+const nothing = Buffer.alloc(0);
+
+export class Compaction {
+  readonly #journal: Journal;
+  readonly #segments: ReadonlySet<number>;
+  readonly #inodes: Iterator<JournalInode>;
+  /** Where the pass is: in an inode, at an offset of the file. */
+  #inode: JournalInode | undefined;
+  #offset = 0;
+
+  constructor(journal: Journal, segments: ReadonlySet<number>) {
+    this.#journal = journal;
+    this.#segments = segments;
+    this.#inodes = journal.state.inodes.values();
+  }
+
+  /** Copies a little; returns whether nothing points at the segments any more. Throws what writing throws. */
+  step(): boolean {
+    const pieces: { id: number; extent: Extent }[] = [];
+    let bytes = 0;
+    let extents = 0;
+    for (let visited = 0; visited < stepInodes && bytes < stepBytes && extents < stepExtents; ) {
+      if (this.#inode === undefined && !this.#nextInode()) {
+        this.#lay(pieces);
+        return true;
+      }
+      const inode = this.#inode!;
+      const index = findExtent(inode.extents, this.#offset);
+      const extent = inode.extents[index];
+      if (extent === undefined || this.#journal.state.inodes.get(inode.id) !== inode) {
+        this.#inode = undefined;
+        visited++;
+        continue;
+      }
+      extents++;
+      const piece = cutPiece(extent, this.#offset, stepBytes - bytes);
+      this.#offset = piece.offset + piece.length;
+      if (piece.address === lowerAddress || !this.#segments.has(Math.floor(piece.address / segmentBytes))) continue;
+      pieces.push({ id: inode.id, extent: piece });
+      bytes += piece.length;
+    }
+    this.#lay(pieces);
+    return [...this.#segments].every((segment) => this.#journal.state.use.live(segment) === 0);
+  }
+
+  #nextInode(): boolean {
+    const { done, value } = this.#inodes.next();
+    this.#inode = done ? undefined : value;
+    this.#offset = 0;
+    return !done;
+  }
+
+  #lay(pieces: readonly { id: number; extent: Extent }[]): void {
+    if (pieces.length === 0) return;
+    const journal = this.#journal;
+    const copies = pieces.map(({ id, extent: { offset, length, address } }) => {
+      const bytes = Buffer.allocUnsafe(length);
+      journal.readData(address, length, bytes, 0);
+      const copy = journal.appendData(bytes);
+      return { id, extent: { offset, length, address: copy.address }, checksum: copy.checksum };
+    });
+    const lay = () => {
+      for (const copy of copies) journal.apply({ kind: "lay", ...copy });
+      return nothing;
+    };
+    journal.transact(undefined, lay, copies.length * bytesPerLay);
+  }
+}
+
+/** What of an extent lies from an offset on within one segment, and is not too long to copy at once. */
+function cutPiece(extent: Extent, from: number, most: number): Extent {
+  const offset = Math.max(extent.offset, from);
+  const left = extent.offset + extent.length - offset;
+  if (extent.address === lowerAddress) return { offset, length: left, address: lowerAddress };
+  const address = extent.address + offset - extent.offset;
+  const toSegmentEnd = segmentBytes - (address % segmentBytes);
+  return { offset, length: Math.min(left, most, toSegmentEnd), address };
+}

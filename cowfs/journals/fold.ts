@@ -1,0 +1,43 @@
+/**
+ * Folding: the checkpoint before and the log files since, as a new checkpoint.
+ *
+ * It needs no memory of the process that serves the journal: the files that it reads are closed and synced. What it
+ * writes is what opening them would have shown, for it applies the same changes with the same code (S1).
+ */
+import fs from "node:fs";
+import { ChangeReader } from "./changes.ts";
+import { loadCheckpoint, newCheckpointPath, writeCheckpoint } from "./checkpoint-file.ts";
+import { damagedLog, type LogPosition, listLogFiles, readLogHeader, scanLogFile } from "./log-file.ts";
+import { JournalState } from "./state.ts";
+
+export interface FoldTask {
+  readonly directory: string;
+  /** The last record that is taken in: the last one of a closed file. */
+  readonly until: LogPosition;
+}
+
+/** Writes the checkpoint at `until` under its name of before; returns its size. Throws `journal-damaged`, or what the disk says. */
+export function foldLog({ directory, until }: FoldTask): number {
+  const state = new JournalState();
+  const apply = state.apply.bind(state);
+  let position: LogPosition = loadCheckpoint(directory, apply);
+  const take = (payload: Buffer) => {
+    for (const change of new ChangeReader(payload).changes()) state.apply(change);
+    return true;
+  };
+  for (const { path, first } of listLogFiles(directory)) {
+    if (first <= position.sequence || first > until.sequence) continue;
+    const file = fs.openSync(path, "r");
+    try {
+      const header = readLogHeader(file, path);
+      if (header?.sequence !== position.sequence || header.checksum !== position.checksum)
+        throw damagedLog(path, "its header does not follow the records before it");
+      position = scanLogFile(file, path, header, take).position;
+    } finally {
+      fs.closeSync(file);
+    }
+  }
+  if (position.sequence !== until.sequence || position.checksum !== until.checksum)
+    throw damagedLog(directory, `its records end at ${position.sequence} and should at ${until.sequence}`);
+  return writeCheckpoint(newCheckpointPath(directory), until, state);
+}

@@ -1,0 +1,42 @@
+/**
+ * The mark: how many records of a journal are known to be on stable storage (DESIGN 3, J1).
+ *
+ * The file holds two copies that are written in turn and in place, so that one torn write leaves the other and a full
+ * disk takes them.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { crc32 } from "node:zlib";
+
+const copyBytes = 12;
+
+export class Mark {
+  readonly #file: number;
+  #next = copyBytes;
+
+  constructor(directory: string) {
+    this.#file = fs.openSync(path.join(directory, "mark"), fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+    const empty = Buffer.alloc(2 * copyBytes);
+    if (fs.fstatSync(this.#file).size < empty.length) fs.writeSync(this.#file, empty, 0, empty.length, 0);
+  }
+
+  read(): number {
+    const bytes = Buffer.alloc(2 * copyBytes);
+    fs.readSync(this.#file, bytes, 0, bytes.length, 0);
+    const copies = [bytes.subarray(0, copyBytes), bytes.subarray(copyBytes)];
+    const valid = copies.filter((copy) => crc32(copy.subarray(0, 8)) === copy.readUInt32LE(8));
+    return Math.max(0, ...valid.map((copy) => copy.readDoubleLE(0)));
+  }
+
+  write(sequence: number): void {
+    const bytes = Buffer.alloc(copyBytes);
+    bytes.writeDoubleLE(sequence, 0);
+    bytes.writeUInt32LE(crc32(bytes.subarray(0, 8)), 8);
+    fs.writeSync(this.#file, bytes, 0, bytes.length, this.#next);
+    this.#next = copyBytes - this.#next;
+  }
+
+  close(): void {
+    fs.closeSync(this.#file);
+  }
+}

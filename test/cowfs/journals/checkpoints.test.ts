@@ -1,0 +1,281 @@
+/** Checkpoints: what they hold, what a crash at each of their steps leaves, and what damage to them is called. */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { checkpointPath, listCheckpoints, newCheckpointPath } from "../../../cowfs/journals/checkpoint-file.ts";
+import type { CheckpointStep } from "../../../cowfs/journals/checkpoints.ts";
+import { Journal } from "../../../cowfs/journals/journal.ts";
+import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
+import {
+  addFile,
+  change,
+  contentOf,
+  copyJournal,
+  describeState,
+  findRecordEnds,
+  inodeFields,
+  newestLog,
+  rootFields,
+  scratchDirectory,
+} from "./scratch.ts";
+
+/** Every kind of state: also what does not show, as a cookie that was given out and is gone. */
+function fill(journal: Journal): void {
+  const a = addFile(journal, "a", "first");
+  addFile(journal, "b", "second".repeat(1000));
+  const gone = addFile(journal, "gone", "x");
+  change(journal, () => {
+    journal.apply({ kind: "remove", directory: rootFields.id, name: "gone" });
+    journal.apply({ kind: "drop", id: gone });
+    journal.apply({ kind: "attribute", id: a, name: "user.a", value: Buffer.from("value") });
+    journal.apply({ kind: "attribute", id: a, name: "user.b", value: undefined });
+    journal.apply({ kind: "put", inode: inodeFields(a, { size: 5, verifier: 2n ** 64n - 1n }) });
+    journal.apply({ kind: "enter", directory: rootFields.id, name: "hidden", id: -1, cookie: 9 });
+    journal.apply({ kind: "skip", nextInode: 1000 });
+    const slot = { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab" };
+    journal.apply({ kind: "slot", slot });
+    const copied = inodeFields(2 ** 40 + 7, { size: 100 });
+    journal.apply({ kind: "put", inode: copied });
+    journal.apply({ kind: "lay", id: copied.id, extent: { offset: 0, length: 100, address: -1 }, checksum: 0 });
+    journal.apply({ kind: "cut", id: copied.id, size: 50 });
+  });
+}
+
+async function reopen(directory: string): Promise<unknown> {
+  const journal = Journal.open(directory);
+  const state = describeState(journal.state);
+  await journal.close();
+  return state;
+}
+
+test("a checkpoint and the log after it show what the whole log showed, replies too, and the old files are gone", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  fill(journal);
+  const before = describeState(journal.state);
+  await journal.checkpoint();
+  assert.deepEqual(await reopen(copyJournal(t, directory)), before);
+  addFile(journal, "c", "third");
+  await journal.checkpoint();
+  addFile(journal, "d", "fourth");
+  const state = describeState(journal.state);
+  journal.flush();
+  const left = copyJournal(t, directory);
+  t.deepEqual(listCheckpoints(directory), [5]);
+  t.is(listLogFiles(directory).length, 1);
+  await journal.close();
+  assert.deepEqual(await reopen(left), state);
+  const again = Journal.open(left);
+  assert.deepEqual(describeState(again.state), state);
+  t.is(again.state.replies.get("key of a")?.toString(), "reply of a");
+  t.is(contentOf(again, "b"), "second".repeat(1000));
+  await again.close();
+});
+
+test("a crash at any step of a round, with changes made meanwhile, loses nothing and leaves nothing behind", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const left: { step: CheckpointStep; copy: string; state: unknown }[] = [];
+  let steps = 0;
+  const onStep = (step: CheckpointStep) => {
+    addFile(journal, `during ${steps++}`, `at ${step}`);
+    journal.flush();
+    left.push({ step, copy: copyJournal(t, directory), state: describeState(journal.state) });
+  };
+  const journal = Journal.open(directory, undefined, { onStep, fullSegmentBytes: 4096 });
+  fill(journal);
+  // Two rounds: the second has an older checkpoint to go on from.
+  for (let round = 0; round < 2; round++) {
+    for (let index = 0; index < 150; index++) {
+      const id = addFile(journal, `much ${round} ${index}`, "0123456789".repeat(50));
+      if (index % 30 !== 0) change(journal, () => journal.apply({ kind: "cut", id, size: 0 }));
+    }
+    await journal.checkpoint();
+  }
+  await journal.close();
+  t.true(left.some(({ step }) => step === "compacted"));
+  t.true(left.length >= 16, left.map(({ step }) => step).join());
+  for (const { step, copy, state } of left) {
+    assert.deepEqual(await reopen(copy), state, step);
+    assert.deepEqual(await reopen(copy), state, `${step}, opened twice`);
+    const again = Journal.open(copy);
+    for (const name of again.state.get(rootFields.id).entries.after(0)) if (name.id !== -1) contentOf(again, name.name);
+    await again.checkpoint();
+    addFile(again, "after", "new");
+    await again.close();
+    t.deepEqual([listCheckpoints(copy).length, listLogFiles(copy).length], [1, 1], step);
+    t.false(
+      fs.readdirSync(copy).some((name) => name.endsWith(".new")),
+      step,
+    );
+  }
+});
+
+/** A journal with a checkpoint and some records after it, of which none but the first was synced. */
+async function makeCheckpointed(t: ExecutionContext) {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  fill(journal);
+  await journal.checkpoint();
+  const states: unknown[] = [describeState(journal.state)];
+  for (const name of ["e", "f", "a", "g"]) {
+    addFile(journal, name, `content of ${name}`);
+    states.push(describeState(journal.state));
+    if (name === "e") await journal.sync();
+  }
+  journal.flush();
+  const left = copyJournal(t, directory);
+  await journal.close();
+  return { left, states, ends: findRecordEnds(left), newest: listCheckpoints(left).at(-1)! };
+}
+
+test("a log after a checkpoint that is cut or flipped anywhere opens as after what is whole, or refuses what was promised", async (t) => {
+  const { left, states, ends } = await makeCheckpointed(t);
+  const spoil = async (records: number, what: string, change: (log: Buffer) => Buffer) => {
+    const spoilt = copyJournal(t, left);
+    fs.writeFileSync(newestLog(spoilt), change(fs.readFileSync(newestLog(spoilt))));
+    if (records < 1) {
+      const error = t.throws(() => Journal.open(spoilt), { code: "journal-damaged" }, what);
+      t.true(error!.message.includes(newestLog(spoilt)), what);
+      return;
+    }
+    assert.deepEqual(await reopen(spoilt), states[records], what);
+    assert.deepEqual(await reopen(spoilt), states[records], `${what}, opened twice`);
+  };
+  for (const [records, end] of ends.entries())
+    for (const inside of [0, 1, 21])
+      await spoil(records, `cut ${inside} bytes after record ${records}`, (log) => log.subarray(0, end + inside));
+  for (const [records, end] of ends.slice(0, -1).entries())
+    for (const inside of [2, 5, 9, 13, 30])
+      await spoil(records, `a bit of byte ${inside} of record ${records + 1}`, (log) => {
+        log[end + inside] ^= 1 << (inside % 8);
+        return log;
+      });
+  for (const byte of [12, 20, 24, 28]) await spoil(0, `a bit of the header's byte ${byte}`, (log) => flip(log, byte));
+  await spoil(0, "zeros", (log) => Buffer.alloc(log.length));
+});
+
+function flip(bytes: Buffer, at: number): Buffer {
+  bytes[at] ^= 4;
+  return bytes;
+}
+
+test("a checkpoint that is damaged, or whose log is missing, or a log whose checkpoint is, is refused by name", async (t) => {
+  const { left, newest } = await makeCheckpointed(t);
+  const size = fs.statSync(checkpointPath(left, newest)).size;
+  for (const at of [0, 13, 30, 64, 70, 200, Math.floor(size / 2), size - 6, size - 1]) {
+    const spoilt = copyJournal(t, left);
+    const file = checkpointPath(spoilt, newest);
+    fs.writeFileSync(file, flip(fs.readFileSync(file), at));
+    const error = t.throws(() => Journal.open(spoilt), { code: "journal-damaged" }, `byte ${at}`);
+    t.true(error!.message.includes(file), error!.message);
+  }
+  for (const length of [0, 10, 64, 80, size - 8, size - 1, size + 1]) {
+    const spoilt = copyJournal(t, left);
+    fs.truncateSync(checkpointPath(spoilt, newest), length);
+    const error = t.throws(() => Journal.open(spoilt), { code: "journal-damaged" }, `of ${length} bytes`);
+    t.true(error!.message.includes(checkpointPath(spoilt, newest)), error!.message);
+  }
+  for (const missing of [checkpointPath(left, newest), newestLog(left)]) {
+    const spoilt = copyJournal(t, left);
+    fs.rmSync(path.join(spoilt, path.basename(missing)));
+    const error = t.throws(() => Journal.open(spoilt), { code: "journal-damaged" });
+    t.true(error!.message.includes(path.basename(newestLog(left))), error!.message);
+  }
+});
+
+test("a checkpoint that was being written counts for nothing, and is written anew", async (t) => {
+  const { left, states } = await makeCheckpointed(t);
+  fs.writeFileSync(newCheckpointPath(left), "torn");
+  fs.writeFileSync(path.join(left, "log.new"), "torn");
+  const journal = Journal.open(left);
+  assert.deepEqual(describeState(journal.state), states.at(-1));
+  await journal.checkpoint();
+  await journal.close();
+  assert.deepEqual(await reopen(left), states.at(-1));
+  t.deepEqual(listLogFiles(left).length, 1);
+});
+
+test("a journal of version 1, with its one file `log`, opens as it was and goes on with checkpoints", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  fill(journal);
+  const state = describeState(journal.state);
+  await journal.close();
+  const bytes = fs.readFileSync(newestLog(directory));
+  bytes.fill(0, 8, 64);
+  bytes.writeUInt32LE(1, 8);
+  fs.rmSync(newestLog(directory));
+  fs.writeFileSync(path.join(directory, "log"), bytes);
+  assert.deepEqual(await reopen(directory), state);
+  const old = Journal.open(directory);
+  addFile(old, "new", "content");
+  await old.checkpoint();
+  const later = describeState(old.state);
+  await old.close();
+  t.false(fs.existsSync(path.join(directory, "log")));
+  assert.deepEqual(await reopen(directory), later);
+});
+
+test("a log that has grown is folded by itself, and on closing", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory, undefined, { logBytes: 20_000, closingLogBytes: 1000 });
+  for (let index = 0; index < 300; index++) {
+    addFile(journal, `file ${index}`, "x");
+    journal.flush();
+    if (index % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  const state = describeState(journal.state);
+  await journal.close();
+  t.is(journal.checkpointFailure, undefined);
+  t.is(findRecordEnds(directory).length, 1);
+  t.deepEqual(listCheckpoints(directory), [300]);
+  assert.deepEqual(await reopen(directory), state);
+});
+
+test("a checkpoint that fails leaves the journal in service, and the next one makes up for it", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  fill(journal);
+  fs.mkdirSync(newCheckpointPath(directory));
+  await t.throwsAsync(journal.checkpoint());
+  addFile(journal, "after", "x");
+  await t.throwsAsync(journal.checkpoint());
+  addFile(journal, "after it", "x");
+  const state = describeState(journal.state);
+  journal.flush();
+  const left = copyJournal(t, directory);
+  fs.rmdirSync(newCheckpointPath(left));
+  t.is(listLogFiles(left).length, 3);
+  assert.deepEqual(await reopen(left), state);
+  fs.rmdirSync(newCheckpointPath(directory));
+  await journal.checkpoint();
+  t.is(listLogFiles(directory).length, 1);
+  await journal.close();
+  assert.deepEqual(await reopen(directory), state);
+});
+
+test("a file that was open without a name when the process died is dropped from what is kept, for good", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  fill(journal);
+  const orphan = journal.allocateInode();
+  change(journal, () => journal.apply({ kind: "put", inode: inodeFields(orphan, { links: 0 }) }));
+  await journal.checkpoint();
+  const left = copyJournal(t, directory);
+  await journal.close();
+  const once = Journal.open(left);
+  t.false(once.state.inodes.has(orphan));
+  const state = describeState(once.state);
+  await once.checkpoint();
+  await once.close();
+  t.false(fs.readFileSync(checkpointPath(left, listCheckpoints(left)[0])).includes(doubleBytes(orphan)));
+  assert.deepEqual(await reopen(left), state);
+});
+
+function doubleBytes(value: number): Buffer {
+  const bytes = Buffer.alloc(9);
+  bytes[0] = 1;
+  bytes.writeDoubleLE(value, 1);
+  return bytes;
+}
