@@ -6,8 +6,6 @@ import { XdrError, type XdrReader, type XdrWriter } from "./xdr.ts";
 
 /** A post_op_attr at its longest. */
 export const postAttributesBytes = 4 + 84;
-/** A wcc_data at its longest. */
-export const changeDataBytes = 4 + 24 + postAttributesBytes;
 
 const maxSeconds = 0xffffffff;
 const badDiscriminant = new XdrError("a discriminant is none of those defined");

@@ -58,6 +58,8 @@ export interface ExportStatus {
   readonly hasInit: boolean;
   /** How often the file system failed closed and was opened anew, in this life of the worker. */
   readonly failures: number;
+  /** Why the journal's last checkpoint failed: its log grows until one succeeds. */
+  readonly checkpointFailure?: string;
   readonly error?: ErrorBody;
   readonly counters?: NfsCounters;
 }

@@ -96,6 +96,7 @@ export class ServedExport {
   }
 
   get status(): ExportStatus {
+    const checkpointFailure = this.#opened?.union.core.journal.checkpointFailure;
     return {
       id: this.id,
       state: this.#state,
@@ -105,6 +106,7 @@ export class ServedExport {
       events: this.#events,
       hasInit: this.#opened?.hasInit ?? false,
       failures: this.#failures,
+      checkpointFailure: checkpointFailure === undefined ? undefined : String(checkpointFailure),
       error: this.#error,
       counters: this.#opened?.exported.counters,
     };
