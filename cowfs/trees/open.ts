@@ -7,7 +7,7 @@ import { Fault, type Need } from "../fault.ts";
 import { FileType, type Name } from "../file-system.ts";
 import { type AddressSpace, ChunkTable } from "./address-space.ts";
 import { opaqueFlag, type Sections } from "./format.ts";
-import type { Piece, Tree } from "./tree.ts";
+import { type Piece, type Tree, whiteout } from "./tree.ts";
 import { type ValidIndex, validateIndex } from "./validate.ts";
 
 /** Throws `tree-damaged` or `tree-too-new`. Keeps views of `index`: do not change it afterwards. */
@@ -25,6 +25,7 @@ const noAttributes: ReadonlyMap<Name, Buffer> = new Map();
 
 export class SealedTree implements Tree {
   readonly id: string;
+  readonly isLive = false;
   readonly base: string | undefined;
   readonly inodeCount: number;
   readonly chunkCount: number;
@@ -56,6 +57,10 @@ export class SealedTree implements Tree {
 
   gid(inode: number): number {
     return this.#sections.gid[inode];
+  }
+
+  has(inode: number): boolean {
+    return inode < this.inodeCount;
   }
 
   links(inode: number): number {
@@ -114,6 +119,23 @@ export class SealedTree implements Tree {
       else high = middle;
     }
     return -1;
+  }
+
+  visitEntries(directory: number, visit: (name: Name, inode: number) => void): void {
+    const first = this.firstEntry(directory);
+    const end = first + this.entryCount(directory);
+    for (let entry = first; entry < end; entry++) visit(this.entryName(entry), this.entryInode(entry));
+  }
+
+  countDirectories(directory: number): number {
+    const first = this.firstEntry(directory);
+    const end = first + this.entryCount(directory);
+    let count = 0;
+    for (let entry = first; entry < end; entry++) {
+      const inode = this.entryInode(entry);
+      if (inode !== whiteout && this.#type(inode) === FileType.directory) count++;
+    }
+    return count;
   }
 
   firstEntry(directory: number): number {

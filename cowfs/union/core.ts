@@ -12,7 +12,7 @@ import { hidden } from "../journals/entries.ts";
 import { lowerAddress } from "../journals/extents.ts";
 import type { Journal } from "../journals/journal.ts";
 import type { InodeFields, JournalInode } from "../journals/state.ts";
-import { whiteout } from "../trees/tree.ts";
+import { whiteout } from "../layers/layer.ts";
 import { createClock } from "./clock.ts";
 import { makeFileId, rootId, slotOf } from "./file-ids.ts";
 import { maxMountFileBytes, mountFileName } from "./mount-file.ts";

@@ -9,7 +9,7 @@ import { Fault, type Need } from "../fault.ts";
 import type { FileId } from "../file-system.ts";
 import type { Journal } from "../journals/journal.ts";
 import type { Slot } from "../journals/state.ts";
-import type { Tree } from "../trees/tree.ts";
+import type { Layer } from "../layers/layer.ts";
 import { baseSlot, maxSlots, rootId } from "./file-ids.ts";
 
 /**
@@ -18,7 +18,7 @@ import { baseSlot, maxSlots, rootId } from "./file-ids.ts";
  * A rejection with a XenoError is an answer: the directory says EIO, and the URL is tried again some seconds later.
  * With the code `store-unavailable`, and with anything that is no XenoError, it is none: the operation is not done.
  */
-export type ResolveLayer = (url: string, pinned: string | undefined, signal: AbortSignal) => Promise<Tree>;
+export type ResolveLayer = (url: string, pinned: string | undefined, signal: AbortSignal) => Promise<Layer>;
 
 /** How long an answer that a layer cannot be had stands. */
 export const retryAfterMs = 10_000;
@@ -27,7 +27,7 @@ const maxRefusals = 1024;
 export class LayerTable {
   readonly #journal: Journal;
   readonly #resolve: ResolveLayer;
-  readonly #trees = new Map<number, Tree>();
+  readonly #trees = new Map<number, Layer>();
   readonly #refusals = new Map<string, { error: XenoError; until: number }>();
 
   constructor(journal: Journal, resolve: ResolveLayer) {
@@ -48,7 +48,7 @@ export class LayerTable {
 
   /** The tree in a slot. Throws ESTALE, EIO, or a Fault: after a restart a handle may name a layer before its `.mount`
    * has been read. */
-  tree(number: number): Tree {
+  tree(number: number): Layer {
     return this.#trees.get(number) ?? this.#reopen(number);
   }
 
@@ -84,7 +84,7 @@ export class LayerTable {
     }
   }
 
-  async #attach(directory: FileId, url: string, allot: () => number, tree: Tree): Promise<void> {
+  async #attach(directory: FileId, url: string, allot: () => number, tree: Layer): Promise<void> {
     let slot = this.#find(directory, url);
     if (slot !== undefined && tree.id !== slot.identity)
       throw new XenoError(
@@ -130,6 +130,6 @@ export class LayerTable {
 /** A directory or file of one layer. */
 export interface Branch {
   readonly slot: number;
-  readonly tree: Tree;
+  readonly tree: Layer;
   readonly inode: number;
 }

@@ -9,7 +9,7 @@
 import { XenoError } from "../errors.ts";
 import { Fault, type Need } from "../fault.ts";
 import type { FileId } from "../file-system.ts";
-import { type Tree, whiteout } from "../trees/tree.ts";
+import { type Layer, whiteout } from "../layers/layer.ts";
 import { baseSlot, slotOf } from "./file-ids.ts";
 import type { Branch, LayerTable } from "./layer-table.ts";
 import { maxMountFileBytes, mountFileName, parseMountFile } from "./mount-file.ts";
@@ -88,13 +88,13 @@ export class Mounts {
   }
 }
 
-function readRootMount(tree: Tree): string | undefined {
+function readRootMount(tree: Layer): string | undefined {
   const inode = tree.find(0, mountFileName);
   return inode < 0 || inode === whiteout ? undefined : readMountText(tree, inode);
 }
 
 /** The text of a layer's file. Throws a Fault while its bytes are not here. */
-export function readMountText(tree: Tree, inode: number): string {
+export function readMountText(tree: Layer, inode: number): string {
   const text = Buffer.alloc(Math.min(tree.size(inode), maxMountFileBytes + 1));
   tree.read(inode, 0, text.length, text, 0);
   return text.toString("latin1");

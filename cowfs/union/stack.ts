@@ -12,7 +12,7 @@
 import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId, Name } from "../file-system.ts";
 import type { Journal } from "../journals/journal.ts";
-import { whiteout } from "../trees/tree.ts";
+import { whiteout } from "../layers/layer.ts";
 import { baseSlot, inodeOf, makeFileId, rootId, slotOf } from "./file-ids.ts";
 import { type Branch, LayerTable, type ResolveLayer, retryAfterMs } from "./layer-table.ts";
 import { Mounts, type MountText } from "./mounts.ts";
@@ -82,7 +82,7 @@ export class Stack {
     const slot = slotOf(id);
     const tree = this.#layers.tree(slot);
     const inode = inodeOf(id);
-    if (inode >= tree.inodeCount) throw new FileSystemError("ESTALE");
+    if (!tree.has(inode)) throw new FileSystemError("ESTALE");
     return { slot, tree, inode };
   }
 
@@ -111,7 +111,7 @@ export class Stack {
 
   /** What the layers show in a directory, in an order that stays while the layers do. */
   list(directory: StackedDirectory): LowerEntry[] {
-    directory.listing ??= [...listBranches(directory.branches)];
+    directory.listing ??= listBranches(directory.branches);
     return directory.listing;
   }
 
@@ -201,38 +201,31 @@ function includes(branches: readonly Branch[], slot: number, inode: number): boo
   return branches.some((branch) => branch.slot === slot && branch.inode === inode);
 }
 
-function* listBranches(branches: readonly Branch[]): Generator<LowerEntry> {
-  const seen = new Set<Name>();
-  for (const { slot, tree, inode } of branches) {
-    const first = tree.firstEntry(inode);
-    const end = first + tree.entryCount(inode);
-    for (let entry = first; entry < end; entry++) {
-      const name = tree.entryName(entry);
-      if (branches.length > 1) {
-        if (seen.has(name)) continue;
-        seen.add(name);
-      }
-      const found = tree.entryInode(entry);
-      if (found !== whiteout) yield { name, id: makeFileId(slot, found) };
-    }
-  }
+/** What the branches show, and where each entry comes from. */
+function visitShown(branches: readonly Branch[], visit: (name: Name, branch: Branch, found: number) => void): void {
+  const seen = branches.length > 1 ? new Set<Name>() : undefined;
+  for (const branch of branches)
+    branch.tree.visitEntries(branch.inode, (name, found) => {
+      if (seen?.has(name)) return;
+      seen?.add(name);
+      if (found !== whiteout) visit(name, branch, found);
+    });
 }
 
+function listBranches(branches: readonly Branch[]): LowerEntry[] {
+  const listing: LowerEntry[] = [];
+  visitShown(branches, (name, { slot }, found) => listing.push({ name, id: makeFileId(slot, found) }));
+  return listing;
+}
+
+/** A live layer is asked for its own count: to list it would be to fetch all of it. */
 function countDirectories(branches: readonly Branch[]): number {
   let count = 0;
-  const seen = new Set<Name>();
-  for (const { tree, inode } of branches) {
-    const first = tree.firstEntry(inode);
-    const end = first + tree.entryCount(inode);
-    for (let entry = first; entry < end; entry++) {
-      if (branches.length > 1) {
-        const name = tree.entryName(entry);
-        if (seen.has(name)) continue;
-        seen.add(name);
-      }
-      const found = tree.entryInode(entry);
-      if (found !== whiteout && isDirectory(tree.mode(found))) count++;
-    }
-  }
+  const sealed = branches.filter(({ tree }) => !tree.isLive);
+  for (const { tree, inode } of branches) if (tree.isLive || sealed.length === 1) count += tree.countDirectories(inode);
+  if (sealed.length > 1)
+    visitShown(sealed, (_name, { tree }, found) => {
+      if (isDirectory(tree.mode(found))) count++;
+    });
   return count;
 }

@@ -126,7 +126,7 @@ function isUntouched(core: UnionCore, inode: JournalInode): boolean {
   return extent.offset === 0 && extent.length === inode.size && tree.size(number) === inode.size;
 }
 
-function lowerPieces(core: UnionCore, id: FileId): Piece[] {
+function lowerPieces(core: UnionCore, id: FileId): Piece[] | undefined {
   const { tree, inode } = core.stack.locate(id);
   return tree.pieces(inode);
 }
