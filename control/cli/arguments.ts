@@ -1,5 +1,6 @@
 /** What commands take beside URLs. Whatever is malformed is wrong usage, refused before anything is looked at. */
 import { InvalidArgumentError } from "commander";
+import type { PublishedPort } from "../../xenod/daemon/deployment.ts";
 
 export interface HostPort {
   readonly host: string;
@@ -48,4 +49,25 @@ export function parseDomain(text: string): DomainTarget {
   if (!server || !domain || rest.length > 0)
     throw new InvalidArgumentError("SERVER/DOMAIN is needed, as `xeno ps` lists them.");
   return { server, domain };
+}
+
+/** `8080:80`, `53:53/udp` */
+export function parsePublishedPort(text: string): PublishedPort {
+  const match = /^(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text);
+  const [published, guest] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || published < 1 || published > 65_535 || guest < 1 || guest > 65_535)
+    throw new InvalidArgumentError("PUBLISHED:GUEST or PUBLISHED:GUEST/udp is needed, such as 8080:80.");
+  return { published, guest, ...(match[3] === "udp" ? { protocol: "udp" as const } : {}) };
+}
+
+/** `NAME=VALUE` */
+export function parseAssignment(text: string): [name: string, value: string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("NAME=VALUE is needed.");
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** For an option that may come several times. */
+export function collect<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
+  return (text, before = []) => [...before, parse(text)];
 }

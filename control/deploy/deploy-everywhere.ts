@@ -7,9 +7,9 @@
 import { randomUUID } from "node:crypto";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Begun, XenodClient } from "../../xenod/api/client.ts";
-import type { Deployment } from "../../xenod/daemon/deployment.ts";
 import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
 import type { Task } from "../../xenod/daemon/task-list.ts";
+import { type DeploymentDocument, deploymentFor } from "./document.ts";
 
 export interface ServerOutcome {
   readonly server: string;
@@ -28,19 +28,19 @@ const takeBackMs = 20_000;
 /** Settles when every server has answered for good. `onStep` is told of each step, with its time in ms since the epoch. */
 export async function deployEverywhere(
   servers: readonly NamedServer[],
-  document: Omit<Deployment, "id">,
+  document: DeploymentDocument,
   onStep: (server: string, step: string, at: number) => void,
   signal: AbortSignal,
 ): Promise<ServerOutcome[]> {
-  const id = randomUUID();
+  const { id = randomUUID() } = document;
   const begun = new Map<NamedServer, Begun>();
   signal.throwIfAborted();
   const outcomes = await Promise.all(
     servers.map(async (server): Promise<ServerOutcome> => {
       const { name, client } = server;
       try {
-        const { task, domain } = await client.deploy({ id, ...document });
-        begun.set(server, { task, domain });
+        const { task, domain, isRepeated } = await client.deploy(deploymentFor(document, name, id));
+        if (!isRepeated) begun.set(server, { task, domain });
         let told = 0;
         const tell = ({ progress }: Task) => {
           for (const { step, at } of progress.slice(told)) onStep(name, step, at);

@@ -2,6 +2,7 @@
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
 import type { Deployment } from "../daemon/deployment.ts";
+import type { BegunDeployment } from "../daemon/deployments.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { Task } from "../daemon/task-list.ts";
 import type { DomainView, ServerStatus } from "../daemon/xeno-server.ts";
@@ -54,7 +55,7 @@ export class XenodClient {
   }
 
   /** Settles once the deployment is admitted. Sent again with the same id, it is the same deployment. */
-  deploy(deployment: Deployment, signal?: AbortSignal): Promise<Begun> {
+  deploy(deployment: Deployment, signal?: AbortSignal): Promise<BegunDeployment> {
     return this.#client.request({ method: "POST", path: "/v1/deployments", body: deployment, signal });
   }
 

@@ -3,7 +3,7 @@
  *
  *     GET    /v1/status
  *     GET    /v1/traffic
- *     POST   /v1/deployments             202 {task, domain}
+ *     POST   /v1/deployments             202 {task, domain, isRepeated}
  *     GET    /v1/tasks/ID?seen=N&waitMs=MS
  *     GET    /v1/domains
  *     GET    /v1/domains/NAME
@@ -40,8 +40,7 @@ function addServerRoutes(api: FastifyInstance, server: XenoServer, onShutDown: (
   api.get("/v1/status", async () => server.status());
   api.get("/v1/traffic", async () => server.traffic());
   api.post<{ Body: Deployment }>("/v1/deployments", { schema: { body: Deployment } }, async ({ body }, reply) => {
-    const { task, domain } = await server.deploy(body);
-    return reply.code(202).send({ task: task.id, domain });
+    return reply.code(202).send(await server.deploy(body));
   });
   api.get<{ Params: schemas.TaskParameters; Querystring: schemas.TaskQuery }>(
     "/v1/tasks/:id",

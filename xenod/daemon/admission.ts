@@ -1,6 +1,7 @@
 /** Whether this host has room for a guest. */
 import { freemem, totalmem } from "node:os";
 import { XenoError } from "../../cowfs/errors.ts";
+import type { Deployment } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 
 const mebibyte = 1024 * 1024;
@@ -30,4 +31,16 @@ export function admitMemory(memoryMiB: number, records: readonly DomainRecord[])
       hint: "ask for less memory, stop a domain, or deploy elsewhere",
     },
   );
+}
+
+/** What a document may ask for and this XenoServer does not do: refused, so that nobody counts on it. */
+const notDone = ["cpu", "network", "journalMiB", "environment", "files", "ports", "restart"] as const;
+
+/** Throws `not-supported`. */
+export function refuseWhatIsNotDone(deployment: Deployment): void {
+  const asked = notDone.filter((property) => deployment[property] !== undefined);
+  if (asked.length === 0) return;
+  throw new XenoError("not-supported", `this XenoServer does not do ${asked.join(", ")}`, {
+    hint: "leave it out, or deploy on one that does",
+  });
 }

@@ -2,19 +2,23 @@
  * Deployments from request to init: admission, one after the other, so that two requests never count on the same room; then a
  * task that goes on by itself.
  */
+import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
-import { admitMemory } from "./admission.ts";
+import { admitMemory, refuseWhatIsNotDone } from "./admission.ts";
 import { deployDomain } from "./deploy-domain.ts";
 import { chooseName, type Deployment } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { watchBoot } from "./follow-domain.ts";
 import type { Host } from "./host.ts";
-import type { Task, TaskList } from "./task-list.ts";
+import type { TaskList } from "./task-list.ts";
 
 export interface BegunDeployment {
-  readonly task: Task;
+  /** The task's id; one of long ago may be forgotten while its domain lives. */
+  readonly task: string;
   readonly domain: string;
+  /** The request had come before: nothing was begun by this one. */
+  readonly isRepeated: boolean;
 }
 
 /** A guest under TCG on a busy host takes a minute. */
@@ -40,11 +44,12 @@ export class Deployments {
     this.#ending = ending;
   }
 
+  /** Throws `request-conflict` where the id was another deployment's. */
   async begin(deployment: Deployment): Promise<BegunDeployment> {
-    const known = this.#tasks.findByRequest(deployment.id);
-    if (known !== undefined) return { task: known, domain: known.domain };
+    const known = this.#findRepeated(deployment);
+    if (known !== undefined) return known;
     const sameRequest = this.#admitting.get(deployment.id);
-    if (sameRequest !== undefined) return await sameRequest;
+    if (sameRequest !== undefined) return { ...(await sameRequest), isRepeated: true };
     const admitting = this.#host.queues.run(admissionQueue, () => this.#admit(deployment));
     this.#admitting.set(deployment.id, admitting);
     return await admitting.finally(() => this.#admitting.delete(deployment.id));
@@ -56,9 +61,23 @@ export class Deployments {
     this.#underWay.get(domain)?.abort(reason);
   }
 
+  #findRepeated(deployment: Deployment): BegunDeployment | undefined {
+    const record = this.#host.records.list().find((candidate) => candidate.deployment.id === deployment.id);
+    if (record !== undefined && !isDeepStrictEqual(record.deployment, deployment))
+      throw new XenoError("request-conflict", `request ${deployment.id} was another deployment, of ${record.name}`, {
+        hint: "give each deployment an id of its own",
+      });
+    const task = record ?? this.#tasks.findByRequest(deployment.id);
+    if (task === undefined) return undefined;
+    return "task" in task
+      ? { task: task.task, domain: task.name, isRepeated: true }
+      : { task: task.id, domain: task.domain, isRepeated: true };
+  }
+
   async #admit(deployment: Deployment): Promise<BegunDeployment> {
     const { records, pool } = this.#host;
     this.#ending.throwIfAborted();
+    refuseWhatIsNotDone(deployment);
     const all = records.list();
     if (all.length >= maxDomains)
       throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
@@ -95,7 +114,7 @@ export class Deployments {
       throw error;
     }
     go(record);
-    return { task, domain: name };
+    return { task: task.id, domain: name, isRepeated: false };
   }
 
   async #deploy(record: DomainRecord, onStep: (step: string, at: number) => void): Promise<unknown> {
