@@ -79,7 +79,10 @@ export async function attach(device: number, directory: string, options: AttachO
   return { directory, mountId: mount.mountId };
 }
 
-/** Unmounts; where users do not leave in time, aborts their operations and detaches. Does nothing where it is gone. */
+/**
+ * Unmounts; where users do not leave in time, aborts their operations and detaches. Does nothing where it is gone.
+ * Afterwards the kernel asks nothing more, also where mount namespaces of others hold copies of the mount.
+ */
 export async function detach({ directory, mountId }: MountPoint, options: { force?: boolean } = {}): Promise<void> {
   const deadline = performance.now() + (options.force ? 0 : graceMs);
   for (;;) {
@@ -91,12 +94,24 @@ export async function detach({ directory, mountId }: MountPoint, options: { forc
       });
     }
     const force = performance.now() >= deadline;
-    const args = force ? forcedArguments : gentleArguments;
-    const { failed, stderr } = await execa("umount", [...args, "--", directory], { reject: false });
+    const command = force ? ["umount", ...forcedArguments, "--", directory] : unmountAllCopies(directory);
+    const { failed, stderr } = await execa(command[0], command.slice(1), { reject: false });
     if (!failed) return;
     if (force) throw new XenoError("unmount-failed", `${directory} cannot be unmounted: ${stderr}`);
     await delay(retryMs);
   }
+}
+
+/**
+ * Whoever makes a mount namespace while it is mounted (unshare(1), ip-netns(8), mmdebstrap, a service with a /tmp of its
+ * own) gets a copy. Where mounts do not propagate, unmounting ours leaves that one, and the kernel serves it until that
+ * namespace ends. So we make a namespace too, unmount ours gently from there, and if it had no users, force the copy
+ * that we hold: that ends the connection for all of them. Their copies go dead.
+ */
+function unmountAllCopies(directory: string): string[] {
+  const gentle = `nsenter --mount=/proc/${process.pid}/ns/mnt umount ${gentleArguments.join(" ")} -- "$0"`;
+  const script = `${gentle} && umount ${[...gentleArguments, "-f"].join(" ")} -- "$0"`;
+  return ["unshare", "--mount", "--propagation=private", "sh", "-c", script, directory];
 }
 
 /** The same at once, without the event loop, for a process that is about to end. */

@@ -32,9 +32,15 @@ export interface MountOptions {
 }
 
 export interface FuseMount {
-  /** Settles when the mount is gone, whoever took it off; rejects when the file system failed under it. */
+  /**
+   * Settles when the mount is gone, whoever took it off; rejects when the file system failed under it. Where somebody else
+   * took it off, its copies in other mount namespaces are served on until these end.
+   */
   readonly unmounted: Promise<void>;
-  /** Takes it off: waits a few seconds for its users to leave, then takes it from under them. */
+  /**
+   * Takes it off: waits a few seconds for its users to leave, then takes it from under them. Copies of the mount in other
+   * mount namespaces go dead with it.
+   */
   unmount(): Promise<void>;
 }
 

@@ -17,8 +17,9 @@ async function isMounted(directory: string): Promise<boolean> {
 }
 
 /** A server in a process of its own that can be ended in every way. */
-async function startServer(t: Parameters<typeof makeDirectory>[0], directory: string) {
-  const server = spawn(process.execPath, [serverProgram, directory], { stdio: ["ignore", "pipe", "ignore"] });
+async function startServer(t: Parameters<typeof makeDirectory>[0], directory: string, prefix: readonly string[] = []) {
+  const [program, ...args] = [...prefix, process.execPath, serverProgram, directory];
+  const server = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
   t.teardown(() => server.kill("SIGKILL"));
   const [line] = await once(createInterface({ input: server.stdout }), "line");
   t.is(line, "mounted");
@@ -35,11 +36,29 @@ test("a mount serves until it is unmounted, and says so", async (t) => {
 });
 
 test("it is gone as well when somebody else unmounts it", async (t) => {
-  const { directory, mount } = await mountForTest(t, createModel());
-  await execa("umount", [directory]);
-  await mount.unmounted;
+  // In a mount namespace of its own, of which nobody who makes one meanwhile gets a copy.
+  const directory = await makeDirectory(t);
+  const server = await startServer(t, directory, ["unshare", "--mount"]);
+  const ended = once(server, "exit");
+  await execa("nsenter", ["--mount", `--target=${server.pid}`, "umount", directory]);
+  t.deepEqual(await ended, [0, null]);
+});
+
+test("unmounting does not wait for mount namespaces that were made meanwhile: their copies go dead", async (t) => {
+  const { directory, mount, shell } = await mountForTest(t, createModel());
+  await shell("echo x > f");
+  const other = spawn("unshare", ["--mount", "--propagation=private", "sh", "-c", "echo in && exec sleep 600"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  t.teardown(() => other.kill("SIGKILL"));
+  await once(other.stdout, "data");
+  const inside = (...command: string[]) =>
+    execa("nsenter", ["--mount", `--target=${other.pid}`, ...command], { reject: false });
+  t.is((await inside("cat", join(directory, "f"))).stdout, "x");
   await mount.unmount();
-  t.pass();
+  await mount.unmounted;
+  t.false(await isMounted(directory));
+  t.regex((await inside("ls", directory)).stderr, /not connected/);
 });
 
 test("the signal unmounts; one that aborted before never mounts", async (t) => {
