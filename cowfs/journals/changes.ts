@@ -1,11 +1,12 @@
 /**
  * Changes as bytes: the payload of a log record is the changes of one transaction, one after another.
  *
- * A change is a kind byte and its fields, little-endian: numbers up to 2^53 as doubles, which are exact there; names as
- * length and bytes. Version 1; a newer reader reads older logs, so kinds are added and never changed.
+ * A change is a kind byte and its fields (fields.ts). A newer reader reads older logs, so kinds are added and never
+ * changed; a kind that is not known was written by a newer release, for records are checksummed.
  */
 import { XenoError } from "../errors.ts";
-import type { Name, Time } from "../file-system.ts";
+import { damagedChange, FieldReader, FieldWriter } from "./fields.ts";
+import type { Pin, PinnedSegment } from "./pins.ts";
 import type { Change, InodeFields } from "./state.ts";
 
 const kinds = {
@@ -21,72 +22,15 @@ const kinds = {
   reply: 10,
   skip: 11,
   cookies: 12,
+  pin: 13,
+  unpin: 14,
+  fork: 15,
 } as const satisfies Record<Change["kind"], number>;
 
 const noBytes = Buffer.alloc(0);
 
-/** A growing buffer that records are encoded into. */
-export class ChangeWriter {
-  #buffer = Buffer.allocUnsafe(64 * 1024);
-  length = 0;
-
-  /** The bytes so far; valid until the next write. */
-  bytes(): Buffer {
-    return this.#buffer.subarray(0, this.length);
-  }
-
-  clear(): void {
-    this.length = 0;
-    if (this.#buffer.length > 4 * 1024 * 1024) this.#buffer = Buffer.allocUnsafe(64 * 1024);
-  }
-
-  reserve(bytes: number): number {
-    const at = this.length;
-    this.length += bytes;
-    if (this.length > this.#buffer.length) {
-      const grown = Buffer.allocUnsafe(Math.max(this.length, this.#buffer.length * 2));
-      this.#buffer.copy(grown, 0, 0, at);
-      this.#buffer = grown;
-    }
-    return at;
-  }
-
-  patchUint32(at: number, value: number): void {
-    this.#buffer.writeUInt32LE(value, at);
-  }
-
-  uint8(value: number): void {
-    const at = this.reserve(1);
-    this.#buffer[at] = value;
-  }
-
-  uint32(value: number): void {
-    const at = this.reserve(4);
-    this.#buffer.writeUInt32LE(value, at);
-  }
-
-  number(value: number): void {
-    const at = this.reserve(8);
-    this.#buffer.writeDoubleLE(value, at);
-  }
-
-  time(value: Time): void {
-    this.number(value.seconds);
-    this.uint32(value.nanoseconds);
-  }
-
-  name(value: Name): void {
-    this.uint32(value.length);
-    const at = this.reserve(value.length);
-    this.#buffer.write(value, at, value.length, "latin1");
-  }
-
-  blob(value: Buffer): void {
-    this.uint32(value.length);
-    const at = this.reserve(value.length);
-    value.copy(this.#buffer, at);
-  }
-
+/** A buffer that the changes of a record are written into. */
+export class ChangeWriter extends FieldWriter {
   change(change: Change): void {
     this.uint8(kinds[change.kind]);
     switch (change.kind) {
@@ -134,6 +78,25 @@ export class ChangeWriter {
       case "cookies":
         this.number(change.directory);
         return this.number(change.next);
+      case "pin":
+        return this.#pin(change.pin);
+      case "unpin":
+        return this.name(change.name);
+      case "fork":
+        return this.uint8(change.keepsReplies ? 1 : 0);
+    }
+  }
+
+  #pin({ name, position, created, segments }: Pin): void {
+    this.name(name);
+    this.number(position.sequence);
+    this.uint32(position.checksum);
+    this.uint32(position.epoch);
+    this.number(created);
+    this.uint32(segments.length);
+    for (const { segment, bytes } of segments) {
+      this.uint32(segment);
+      this.uint32(bytes);
     }
   }
 
@@ -156,134 +119,96 @@ export class ChangeWriter {
 }
 
 /** Reads changes back. Throws `journal-damaged` on anything that a writer of this version does not write. */
-export class ChangeReader {
-  readonly #bytes: Buffer;
-  #at = 0;
-  #lastTime: Time = { seconds: 0, nanoseconds: 0 };
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
+export class ChangeReader extends FieldReader {
   *changes(): Generator<Change> {
-    while (this.#at < this.#bytes.length) yield this.#change();
+    while (!this.isAtEnd) yield this.#change();
   }
 
   #change(): Change {
-    const kind = this.#uint8();
+    const kind = this.uint8();
     switch (kind) {
       case kinds.put:
         return { kind: "put", inode: this.#inode() };
       case kinds.drop:
-        return { kind: "drop", id: this.#number() };
+        return { kind: "drop", id: this.number() };
       case kinds.enter:
         return {
           kind: "enter",
-          directory: this.#number(),
-          name: this.#name(),
-          id: this.#number(),
-          cookie: this.#number(),
+          directory: this.number(),
+          name: this.name(),
+          id: this.number(),
+          cookie: this.number(),
         };
       case kinds.remove:
-        return { kind: "remove", directory: this.#number(), name: this.#name() };
+        return { kind: "remove", directory: this.number(), name: this.name() };
       case kinds.lay: {
-        const id = this.#number();
-        const extent = { offset: this.#number(), length: this.#number(), address: this.#number() };
-        return { kind: "lay", id, extent, checksum: this.#uint32() };
+        const id = this.number();
+        const extent = { offset: this.number(), length: this.number(), address: this.number() };
+        return { kind: "lay", id, extent, checksum: this.uint32() };
       }
       case kinds.cut:
-        return { kind: "cut", id: this.#number(), size: this.#number() };
+        return { kind: "cut", id: this.number(), size: this.number() };
       case kinds.wrote:
-        return { kind: "wrote", id: this.#number(), size: this.#number(), mode: this.#uint32(), time: this.#time() };
+        return { kind: "wrote", id: this.number(), size: this.number(), mode: this.uint32(), time: this.time() };
       case kinds.attribute: {
-        const [id, name, isSet, value] = [this.#number(), this.#name(), this.#uint8() === 1, this.#blob()];
+        const [id, name, isSet, value] = [this.number(), this.name(), this.uint8() === 1, this.blob()];
         return { kind: "attribute", id, name, value: isSet ? value : undefined };
       }
       case kinds.slot:
         return {
           kind: "slot",
-          slot: { number: this.#uint32(), directory: this.#number(), url: this.#name(), identity: this.#name() },
+          slot: { number: this.uint32(), directory: this.number(), url: this.name(), identity: this.name() },
         };
       case kinds.reply:
-        return { kind: "reply", key: this.#name(), bytes: this.#blob() };
+        return { kind: "reply", key: this.name(), bytes: this.blob() };
       case kinds.skip:
-        return { kind: "skip", nextInode: this.#number() };
+        return { kind: "skip", nextInode: this.number() };
       case kinds.cookies:
-        return { kind: "cookies", directory: this.#number(), next: this.#number() };
+        return { kind: "cookies", directory: this.number(), next: this.number() };
+      case kinds.pin:
+        return { kind: "pin", pin: this.#pin() };
+      case kinds.unpin:
+        return { kind: "unpin", name: this.name() };
+      case kinds.fork:
+        return { kind: "fork", keepsReplies: this.uint8() === 1 };
       default:
-        throw damaged(`a change of unknown kind ${kind}`);
+        throw new XenoError("journal-too-new", `the journal holds a change of kind ${kind}, which is not known here`, {
+          hint: "Open it with the newer release that wrote it.",
+        });
     }
+  }
+
+  #pin(): Pin {
+    const name = this.name();
+    const position = { sequence: this.number(), checksum: this.uint32(), epoch: this.uint32() };
+    const created = this.number();
+    const segments: PinnedSegment[] = [];
+    for (let left = this.uint32(); left > 0; left--) segments.push({ segment: this.uint32(), bytes: this.uint32() });
+    return { name, position, created, segments };
   }
 
   #inode(): InodeFields {
     return {
-      id: this.#number(),
-      mode: this.#uint32(),
-      links: this.#number(),
-      uid: this.#uint32(),
-      gid: this.#uint32(),
-      size: this.#number(),
-      deviceMajor: this.#uint32(),
-      deviceMinor: this.#uint32(),
-      accessed: this.#time(),
-      modified: this.#time(),
-      changed: this.#time(),
-      parent: this.#number(),
-      target: this.#name(),
-      verifier: parseVerifier(this.#name()),
+      id: this.number(),
+      mode: this.uint32(),
+      links: this.number(),
+      uid: this.uint32(),
+      gid: this.uint32(),
+      size: this.number(),
+      deviceMajor: this.uint32(),
+      deviceMinor: this.uint32(),
+      accessed: this.time(),
+      modified: this.time(),
+      changed: this.time(),
+      parent: this.number(),
+      target: this.name(),
+      verifier: parseVerifier(this.name()),
     };
-  }
-
-  #take(bytes: number): number {
-    const at = this.#at;
-    if (at + bytes > this.#bytes.length) throw damaged("a change that ends early");
-    this.#at = at + bytes;
-    return at;
-  }
-
-  #uint8(): number {
-    return this.#bytes[this.#take(1)];
-  }
-
-  #uint32(): number {
-    return this.#bytes.readUInt32LE(this.#take(4));
-  }
-
-  #number(): number {
-    const number = this.#bytes.readDoubleLE(this.#take(8));
-    // As a small integer where it is one: a million files have ten million of them, and a double is an object.
-    const integer = number | 0;
-    return integer === number ? integer : number;
-  }
-
-  #time(): Time {
-    const seconds = this.#number();
-    const nanoseconds = this.#uint32();
-    // A file's times are mostly one.
-    const last = this.#lastTime;
-    if (last.seconds !== seconds || last.nanoseconds !== nanoseconds) this.#lastTime = { seconds, nanoseconds };
-    return this.#lastTime;
-  }
-
-  #name(): Name {
-    const length = this.#uint32();
-    const at = this.#take(length);
-    return this.#bytes.toString("latin1", at, at + length);
-  }
-
-  #blob(): Buffer {
-    const length = this.#uint32();
-    const at = this.#take(length);
-    return Buffer.from(this.#bytes.subarray(at, at + length));
   }
 }
 
 function parseVerifier(text: string): bigint | undefined {
   if (text === "") return undefined;
-  if (!/^[0-9a-f]{1,16}$/.test(text)) throw damaged("a malformed create verifier");
+  if (!/^[0-9a-f]{1,16}$/.test(text)) throw damagedChange("a malformed create verifier");
   return BigInt(`0x${text}`);
-}
-
-function damaged(what: string): XenoError {
-  return new XenoError("journal-damaged", `the journal's log holds ${what}`);
 }

@@ -5,13 +5,14 @@
  * folds the checkpoint before and the closed files into a new one; it gets its name; the old files go.
  *
  * - (G1) A file goes only when a checkpoint that does without it is on stable storage under its name: log files before
- *   it, older checkpoints, and segments that nothing pointed at when the log switched.
+ *   it, older checkpoints, and segments that nothing pointed at, and no pin kept, when the log switched. So do the files
+ *   of pins (N1, N3).
  * - (G2) Nothing points at such a segment later: data is appended to the current segment only, and laid within the turn
  *   that appended it. So neither the checkpoint nor the log after it needs a byte of the segment.
  * - (G3) A round that fails or is cut off at any step leaves what opening needs: the checkpoint before, and every log
  *   file since, in order.
- * - (G4) The segments hold at most 4 times what is live, two segments, and what is written while one round runs: where
- *   more is dead, some full segment has less than a quarter live. A round begins then.
+ * - (G4) The segments that no pin keeps hold at most 4 times what is live in them, two segments, and what is written while
+ *   one round runs: where more is dead, some full segment has less than a quarter live. A round begins then.
  */
 import fs from "node:fs";
 import { Worker } from "node:worker_threads";
@@ -23,6 +24,7 @@ import type { FoldTask } from "./fold.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { listLogFiles } from "./log-file.ts";
+import { listPinFiles } from "./pins.ts";
 import { segmentBytes } from "./segment-use.ts";
 import type { Segments } from "./segments.ts";
 
@@ -48,6 +50,12 @@ export interface CheckpointLimits {
   readonly onStep: (step: CheckpointStep) => void;
 }
 
+/** What opening loaded: its last record, and its size. */
+export interface CheckpointStart {
+  readonly sequence: number;
+  readonly bytes: number;
+}
+
 export const defaultLimits: CheckpointLimits = {
   logBytes: 16 * 1024 * 1024,
   closingLogBytes: 1024 * 1024,
@@ -65,6 +73,8 @@ export class Checkpoints {
   readonly #limits: CheckpointLimits;
   /** Of the newest checkpoint. */
   #bytes: number;
+  /** Its last record. */
+  #folded: number;
   /** Where the log stood, in bytes, at the newest checkpoint. */
   #loggedBefore = 0;
   #round: Promise<void> | undefined;
@@ -75,11 +85,12 @@ export class Checkpoints {
   /** Why the last round failed, if it did. */
   failure: unknown;
 
-  constructor(journal: Journal, log: Log, segments: Segments, bytes: number, limits: CheckpointLimits) {
+  constructor(journal: Journal, log: Log, segments: Segments, start: CheckpointStart, limits: CheckpointLimits) {
     this.#journal = journal;
     this.#log = log;
     this.#segments = segments;
-    this.#bytes = bytes;
+    this.#bytes = start.bytes;
+    this.#folded = start.sequence;
     this.#limits = limits;
   }
 
@@ -88,11 +99,12 @@ export class Checkpoints {
   }
 
   get #dead(): number {
-    return this.#segments.totalBytes - this.#journal.state.use.total;
+    const { unpinnedTotal, pinnedBytes } = this.#journal.state.use;
+    return this.#segments.totalBytes - pinnedBytes - unpinnedTotal;
   }
 
   get #allowedDead(): number {
-    return (deadFactor - 1) * this.#journal.state.use.total + 2 * this.#limits.fullSegmentBytes;
+    return (deadFactor - 1) * this.#journal.state.use.unpinnedTotal + 2 * this.#limits.fullSegmentBytes;
   }
 
   /** Called after each transaction: begins a round where one is due. Never throws. */
@@ -143,7 +155,7 @@ export class Checkpoints {
     if (this.#dead <= this.#allowedDead) return;
     const { use } = this.#journal.state;
     const isWorthIt = ([segment, size]: [number, number]) =>
-      use.live(segment) > 0 && use.live(segment) < size / deadFactor;
+      use.pins(segment) === 0 && use.live(segment) > 0 && use.live(segment) < size / deadFactor;
     const sparse = this.#segments.listFull().filter(isWorthIt);
     this.#compaction = new Compaction(this.#journal, new Set(sparse.map(([segment]) => segment)));
     while (this.#compaction !== undefined) {
@@ -167,11 +179,12 @@ export class Checkpoints {
     const prepared = await this.#log.prepare();
     this.#limits.onStep("prepared");
     // From here to the switch in one turn: the position, what is dead and the file belong together.
-    const { until, dead, logged } = this.#switchLog(prepared);
+    const { until, dead, pins, logged } = this.#switchLog(prepared);
     this.#limits.onStep("switched");
     await this.#journal.sync();
     this.#limits.onStep("synced");
-    const bytes = await foldInThread({ directory, until });
+    const passed = pins.filter(({ sequence }) => sequence >= this.#folded);
+    const bytes = await foldInThread({ directory, until, pins: passed });
     this.#journal.throwIfFailed();
     this.#limits.onStep("folded");
     fs.renameSync(newCheckpointPath(directory), checkpointPath(directory, until.sequence));
@@ -180,7 +193,10 @@ export class Checkpoints {
     this.#limits.onStep("durable");
     this.#bytes = bytes;
     this.#loggedBefore = logged;
+    this.#folded = until.sequence;
     for (const file of listSuperseded(directory, until.sequence)) await fs.promises.rm(file);
+    const kept = new Set(pins.map(({ sequence }) => sequence));
+    for (const file of listPinFiles(directory)) if (!kept.has(file.sequence)) await fs.promises.rm(file.path);
     this.#limits.onStep("logs removed");
     for (const segment of dead) {
       if (state.use.live(segment) > 0) throw new Error(`segment ${segment} came to life again`);
@@ -199,13 +215,14 @@ export class Checkpoints {
     }
     const { position: until, bytes: logged } = this.#log;
     const { use } = this.#journal.state;
+    const pins = [...this.#journal.state.pins.values()].map(({ position }) => position);
     const dead = this.#segments
       .listFull()
-      .filter(([segment]) => use.live(segment) === 0)
+      .filter(([segment]) => use.live(segment) === 0 && use.pins(segment) === 0)
       .map(([segment]) => segment);
     this.#log.switchTo(prepared);
     this.#journal.noteSwitch();
-    return { until, dead, logged };
+    return { until, dead, pins, logged };
   }
 }
 

@@ -1,6 +1,8 @@
 /**
  * Folding: the checkpoint before and the log files since, as a new checkpoint.
  *
+ * Where it passes a pin, it leaves the state as it was there too (N1 in pins.ts).
+ *
  * It needs no memory of the process that serves the journal: the files that it reads are closed and synced. What it
  * writes is what opening them would have shown, for it applies the same changes with the same code (S1).
  */
@@ -8,20 +10,27 @@ import fs from "node:fs";
 import { ChangeReader } from "./changes.ts";
 import { loadCheckpoint, newCheckpointPath, writeCheckpoint } from "./checkpoint-file.ts";
 import { damagedLog, type LogPosition, listLogFiles, readLogHeader, scanLogFile } from "./log-file.ts";
+import { pinPath } from "./pins.ts";
 import { JournalState } from "./state.ts";
 
 export interface FoldTask {
   readonly directory: string;
   /** The last record that is taken in: the last one of a closed file. */
   readonly until: LogPosition;
+  /** Positions in the closed files whose state is to be kept. */
+  readonly pins: readonly LogPosition[];
 }
 
 /** Writes the checkpoint at `until` under its name of before; returns its size. Throws `journal-damaged`, or what the disk says. */
-export function foldLog({ directory, until }: FoldTask): number {
+export function foldLog({ directory, until, pins }: FoldTask): number {
   const state = new JournalState();
   const apply = state.apply.bind(state);
   let position: LogPosition = loadCheckpoint(directory, apply);
-  const take = (payload: Buffer) => {
+  const pinned = new Map(pins.map((pin) => [pin.sequence, pin]));
+  const take = (payload: Buffer, sequence: number) => {
+    // The record after a position is the pin's own.
+    const pin = pinned.get(sequence - 1);
+    if (pin !== undefined) keepPin(directory, pin, state);
     for (const change of new ChangeReader(payload).changes()) state.apply(change);
     return true;
   };
@@ -40,4 +49,9 @@ export function foldLog({ directory, until }: FoldTask): number {
   if (position.sequence !== until.sequence || position.checksum !== until.checksum)
     throw damagedLog(directory, `its records end at ${position.sequence} and should at ${until.sequence}`);
   return writeCheckpoint(newCheckpointPath(directory), until, state);
+}
+
+function keepPin(directory: string, position: LogPosition, state: JournalState): void {
+  writeCheckpoint(newCheckpointPath(directory), position, state);
+  fs.renameSync(newCheckpointPath(directory), pinPath(directory, position));
 }

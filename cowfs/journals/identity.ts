@@ -19,10 +19,14 @@ const version = 1;
 const lineBytes = 512;
 const identityName = "identity";
 
-interface Stored {
+/** What makes a file system the same one to its clients. */
+export interface Secrets {
   readonly lineage: Buffer;
   readonly handleKey: Buffer;
   readonly writeVerifier: Buffer;
+}
+
+interface Stored extends Secrets {
   /** Of the host, when it was last opened. */
   readonly bootId: string;
   /** False while it is open: found so, its opener died. */
@@ -46,7 +50,7 @@ export class Identity {
   /** Throws `journal-damaged`, `journal-too-new`. */
   constructor(directory: string) {
     const file = path.join(directory, identityName);
-    if (!fs.existsSync(file)) create(directory, file);
+    if (!fs.existsSync(file)) createIdentity(directory);
     const { line, ...stored } = readIdentity(file);
     this.lineage = stored.lineage;
     this.handleKey = stored.handleKey;
@@ -81,11 +85,13 @@ function readBootId(): string {
   return fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
 }
 
-function create(directory: string, file: string): void {
+/** Writes and syncs the identity of a new journal: that of the one that it continues, or one of its own. */
+export function createIdentity(directory: string, continued?: Secrets): void {
+  const file = path.join(directory, identityName);
   const stored: Stored = {
-    lineage: randomBytes(16),
-    handleKey: randomBytes(32),
-    writeVerifier: randomBytes(8),
+    lineage: continued?.lineage ?? randomBytes(16),
+    handleKey: continued?.handleKey ?? randomBytes(32),
+    writeVerifier: continued?.writeVerifier ?? randomBytes(8),
     bootId: readBootId(),
     clean: true,
     syncFailed: false,

@@ -7,8 +7,9 @@
  * - (J6) One opener at a time.
  * - (J7) A transaction is one record: after a crash all of its changes are there, with its reply, or none.
  *
- * Directory layout: `checkpoint-<its last record>`, `log-<its first record>`, `mark`, `segments/`, `identity` (lineage
- * and secrets, mode 0600), `lock`. How the log stays short and what is dead goes: checkpoints.ts.
+ * Directory layout: `checkpoint-<its last record>`, `log-<its first record>`, `pin-<its last record>`, `mark`,
+ * `segments/`, `identity` (lineage and secrets, mode 0600), `origin` (of a fork), `lock`. How the log stays short and what
+ * is dead goes: checkpoints.ts.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -23,7 +24,9 @@ import { lowerAddress } from "./extents.ts";
 import { Identity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { Log } from "./log.ts";
+import type { LogPosition } from "./log-file.ts";
 import { Segments } from "./segments.ts";
+import { Snapshots } from "./snapshots.ts";
 import { type Change, firstLayerId, JournalState } from "./state.ts";
 
 /** Room that every transaction may use without asking the disk again: replies, attributes and names fit. */
@@ -36,6 +39,7 @@ const orphansPerRecord = 5000;
 export class Journal {
   readonly directory: string;
   readonly state = new JournalState();
+  readonly snapshots: Snapshots;
   /** Grows with every change. */
   changeCount = 0;
   readonly #lock: number;
@@ -60,12 +64,15 @@ export class Journal {
       const start = loadCheckpoint(directory, this.state.apply.bind(this.state));
       this.#log.recover(start, (payload, isSynced) => this.#replay(payload, isSynced));
       removeLeftovers(directory);
+      for (const { segments } of this.state.pins.values())
+        for (const { segment } of segments) this.#segments.appendAfter(segment);
       this.#dropOrphans();
       // From here on a failed sync before this opening is made good, and what a lost tail may have used is passed over.
       if (this.#identity.tailMayBeLost) this.#skipInodes();
       this.#identity.save(false, false);
       syncDirectory(directory);
-      this.#checkpoints = new Checkpoints(this, this.#log, this.#segments, start.bytes, limits);
+      this.#checkpoints = new Checkpoints(this, this.#log, this.#segments, start, limits);
+      this.snapshots = new Snapshots(this, this.#segments);
     } catch (error) {
       this.#closeFiles();
       if (error instanceof XenoError) throw error;
@@ -97,6 +104,11 @@ export class Journal {
 
   get writeVerifier(): Buffer {
     return this.#identity.writeVerifier;
+  }
+
+  /** Where the log stands. */
+  get position(): LogPosition {
+    return this.#log.position;
   }
 
   /** The number for a new inode of slot 0. */

@@ -5,17 +5,32 @@
  * disk takes them.
  */
 import fs from "node:fs";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 
 const copyBytes = 12;
+const markName = "mark";
+
+/** Writes and syncs the mark of a journal that begins with records. */
+export async function writeFirstMark(directory: string, sequence: number): Promise<void> {
+  const bytes = Buffer.concat([formatCopy(sequence), Buffer.alloc(copyBytes)]);
+  await writeFile(path.join(directory, markName), bytes, { mode: 0o600, flush: true });
+}
+
+function formatCopy(sequence: number): Buffer {
+  const bytes = Buffer.alloc(copyBytes);
+  bytes.writeDoubleLE(sequence, 0);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 8)), 8);
+  return bytes;
+}
 
 export class Mark {
   readonly #file: number;
   #next = copyBytes;
 
   constructor(directory: string) {
-    this.#file = fs.openSync(path.join(directory, "mark"), fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+    this.#file = fs.openSync(path.join(directory, markName), fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
     const empty = Buffer.alloc(2 * copyBytes);
     if (fs.fstatSync(this.#file).size < empty.length) fs.writeSync(this.#file, empty, 0, empty.length, 0);
   }
@@ -29,10 +44,7 @@ export class Mark {
   }
 
   write(sequence: number): void {
-    const bytes = Buffer.alloc(copyBytes);
-    bytes.writeDoubleLE(sequence, 0);
-    bytes.writeUInt32LE(crc32(bytes.subarray(0, 8)), 8);
-    fs.writeSync(this.#file, bytes, 0, bytes.length, this.#next);
+    fs.writeSync(this.#file, formatCopy(sequence), 0, copyBytes, this.#next);
     this.#next = copyBytes - this.#next;
   }
 

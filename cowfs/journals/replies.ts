@@ -36,6 +36,12 @@ export class Replies {
     this.#byKey.set(key, { bytes, place });
   }
 
+  clear(): void {
+    this.#byKey.clear();
+    this.#ring.length = 0;
+    this.#next = 0;
+  }
+
   /** Oldest first: setting them in this order forgets them in this order. */
   *[Symbol.iterator](): Generator<[key: RequestKey, bytes: Buffer]> {
     for (let index = 0; index < this.#ring.length; index++) {

@@ -1,19 +1,58 @@
 /**
- * How many bytes of each segment some extent of the state points at.
+ * How many bytes of each segment some extent of the state points at, and which segments pins keep.
  *
  * An address is `segment * segmentBytes + position`. Extents never share bytes, so what is counted once per extent is
  * exact; an extent that was merged from neighbours may span segments.
  */
 import { type Extent, findExtent, lowerAddress } from "./extents.ts";
+import type { PinnedSegment } from "./pins.ts";
 
 export const segmentBytes = 64 * 1024 * 1024;
 
 export class SegmentUse {
   readonly #live = new Map<number, number>();
+  readonly #pins = new Map<number, number>();
   total = 0;
+  /** Of segments that no pin keeps. */
+  unpinnedTotal = 0;
+  /** The sizes of the segments that pins keep. */
+  pinnedBytes = 0;
 
   live(segment: number): number {
     return this.#live.get(segment) ?? 0;
+  }
+
+  /** The segments that the state points at. */
+  liveSegments(): number[] {
+    return [...this.#live.keys()];
+  }
+
+  /** How many pins keep a segment. */
+  pins(segment: number): number {
+    return this.#pins.get(segment) ?? 0;
+  }
+
+  pin(segments: readonly PinnedSegment[]): void {
+    for (const { segment, bytes } of segments) {
+      const pins = this.pins(segment);
+      this.#pins.set(segment, pins + 1);
+      if (pins > 0) continue;
+      this.pinnedBytes += bytes;
+      this.unpinnedTotal -= this.live(segment);
+    }
+  }
+
+  unpin(segments: readonly PinnedSegment[]): void {
+    for (const { segment, bytes } of segments) {
+      const pins = this.pins(segment);
+      if (pins > 1) {
+        this.#pins.set(segment, pins - 1);
+        continue;
+      }
+      this.#pins.delete(segment);
+      this.pinnedBytes -= bytes;
+      this.unpinnedTotal += this.live(segment);
+    }
   }
 
   add({ address, length }: Extent): void {
@@ -37,6 +76,7 @@ export class SegmentUse {
       const segment = Math.floor(at / segmentBytes);
       const end = Math.min(address + length, (segment + 1) * segmentBytes);
       const live = this.live(segment) + sign * (end - at);
+      if (!this.#pins.has(segment)) this.unpinnedTotal += sign * (end - at);
       if (live === 0) this.#live.delete(segment);
       else this.#live.set(segment, live);
       at = end;

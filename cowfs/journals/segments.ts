@@ -14,6 +14,10 @@ import { segmentBytes } from "./segment-use.ts";
 
 const maxOpenFiles = 128;
 
+export function nameSegment(segment: number): string {
+  return String(segment).padStart(8, "0");
+}
+
 export class Segments {
   readonly #directory: string;
   readonly #disk: Disk;
@@ -48,9 +52,9 @@ export class Segments {
   /** Appends bytes and returns their address. Throws ENOSPC or EIO, and then nothing of it counts. */
   append(bytes: Buffer): number {
     if (bytes.length > segmentBytes) throw new FileSystemError("EFBIG", `a write of ${bytes.length} bytes`);
-    const filled = this.#size(this.#current);
+    const filled = this.sizeOf(this.#current);
     if (filled > 0 && filled + bytes.length > this.#fullBytes) this.#current++;
-    const position = this.#size(this.#current);
+    const position = this.sizeOf(this.#current);
     try {
       writeFully(this.#disk, this.#open(this.#current), bytes, position);
     } catch (cause) {
@@ -61,6 +65,19 @@ export class Segments {
     this.totalBytes += bytes.length;
     this.#unsynced.add(this.#current);
     return this.#current * segmentBytes + position;
+  }
+
+  /** Appending goes on in a segment after `segment`, also where that is not full: it is not appended to any more. */
+  appendAfter(segment: number): void {
+    this.#current = Math.max(this.#current, segment + 1);
+  }
+
+  sizeOf(segment: number): number {
+    return this.#sizes.get(segment) ?? 0;
+  }
+
+  pathOf(segment: number): string {
+    return path.join(this.#directory, nameSegment(segment));
   }
 
   read(address: number, length: number, target: Buffer, targetOffset: number): void {
@@ -80,7 +97,7 @@ export class Segments {
   /** Whether there are bytes at all of an address range of one write. */
   holds(address: number, length: number): boolean {
     const position = address % segmentBytes;
-    return position + length <= this.#size(Math.floor(address / segmentBytes));
+    return position + length <= this.sizeOf(Math.floor(address / segmentBytes));
   }
 
   /** Whether the bytes at an address are those that a record points at. */
@@ -103,8 +120,8 @@ export class Segments {
     if (file !== undefined) fs.closeSync(file);
     this.#files.delete(segment);
     this.#unsynced.delete(segment);
-    fs.rmSync(this.#pathOf(segment));
-    this.totalBytes -= this.#size(segment);
+    fs.rmSync(this.pathOf(segment));
+    this.totalBytes -= this.sizeOf(segment);
     this.#sizes.delete(segment);
   }
 
@@ -127,14 +144,6 @@ export class Segments {
     this.#files.clear();
   }
 
-  #size(segment: number): number {
-    return this.#sizes.get(segment) ?? 0;
-  }
-
-  #pathOf(segment: number): string {
-    return path.join(this.#directory, String(segment).padStart(8, "0"));
-  }
-
   #open(segment: number): number {
     const known = this.#files.get(segment);
     if (known !== undefined) {
@@ -146,7 +155,7 @@ export class Segments {
     if (this.#files.size >= maxOpenFiles) this.#closeOldest();
     const isNew = !this.#sizes.has(segment);
     const flags = fs.constants.O_RDWR | (isNew ? fs.constants.O_CREAT : 0);
-    const file = fs.openSync(this.#pathOf(segment), flags, 0o600);
+    const file = fs.openSync(this.pathOf(segment), flags, 0o600);
     this.#files.set(segment, file);
     if (isNew) {
       this.#sizes.set(segment, 0);

@@ -10,6 +10,7 @@ export function* listChanges(state: JournalState): Generator<Change> {
   for (const slot of state.slots.values()) yield { kind: "slot", slot };
   for (const inode of state.inodes.values()) yield* listInodeChanges(inode);
   for (const [key, bytes] of state.replies) yield { kind: "reply", key, bytes };
+  for (const pin of state.pins.values()) yield { kind: "pin", pin };
   yield { kind: "skip", nextInode: state.nextInode };
 }
 

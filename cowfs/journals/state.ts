@@ -10,6 +10,7 @@
 import type { FileId, Name, Time } from "../file-system.ts";
 import { JournalEntries } from "./entries.ts";
 import { clearRange, countBytes, type Extent, layExtent } from "./extents.ts";
+import type { Pin } from "./pins.ts";
 import { Replies } from "./replies.ts";
 import { SegmentUse } from "./segment-use.ts";
 
@@ -69,7 +70,11 @@ export type Change =
   /** Inode numbers below are not given out any more: a lost tail may have used them. */
   | { kind: "skip"; nextInode: number }
   /** Cookies below are not given out any more in the directory: entries that are gone had them. */
-  | { kind: "cookies"; directory: FileId; next: number };
+  | { kind: "cookies"; directory: FileId; next: number }
+  | { kind: "pin"; pin: Pin }
+  | { kind: "unpin"; name: string }
+  /** From here on it is another journal: the pins stay with the one that it was forked from. */
+  | { kind: "fork"; keepsReplies: boolean };
 
 /** Ids below are of inodes that were born in the journal; those of the layers have a slot number above. */
 export const firstLayerId = 2 ** 40;
@@ -81,6 +86,7 @@ export class JournalState {
   readonly inodes = new Map<FileId, JournalInode>();
   readonly slots = new Map<number, Slot>();
   readonly replies = new Replies();
+  readonly pins = new Map<string, Pin>();
   readonly use = new SegmentUse();
   /** The next inode number of slot 0. */
   nextInode = 1;
@@ -129,6 +135,15 @@ export class JournalState {
       case "cookies":
         this.#entries(change.directory).nextCookie = change.next;
         return;
+      case "pin":
+        this.pins.set(change.pin.name, change.pin);
+        return this.use.pin(change.pin.segments);
+      case "unpin":
+        return this.#unpin(change.name);
+      case "fork":
+        for (const name of [...this.pins.keys()]) this.#unpin(name);
+        if (!change.keepsReplies) this.replies.clear();
+        return;
     }
   }
 
@@ -167,6 +182,13 @@ export class JournalState {
       extendedAttributes: undefined,
     });
     if (fields.id < firstLayerId && fields.id >= this.nextInode) this.nextInode = fields.id + 1;
+  }
+
+  #unpin(name: string): void {
+    const pin = this.pins.get(name);
+    if (pin === undefined) throw new Error(`the journal holds no pin ${name}`);
+    this.pins.delete(name);
+    this.use.unpin(pin.segments);
   }
 
   #drop(id: FileId): void {
