@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { root } from "../root.ts";
-import { TapTally } from "./tap-tally.ts";
+import { ResultTally } from "./result-tally.ts";
 
 export interface AvaOutcome {
   readonly passed: number;
@@ -10,12 +10,31 @@ export interface AvaOutcome {
   readonly interrupted: boolean;
 }
 
+export interface AvaOptions {
+  readonly cwd: string;
+  /** Given what ava prints, line by line. */
+  readonly show: (line: string) => void;
+  /** An ava that prints nothing for so long is killed: longer than its own time-out (package.json), which names what hangs. */
+  readonly quietMs: number;
+}
+
+const defaults: AvaOptions = { cwd: root, show: console.log, quietMs: 8 * 60_000 };
+
 /**
- * Runs ava over files and counts from its TAP. Shows a line a test, and what ava says about those that fail. A run that
- * fails without a failing test (a crash, no tests) counts as one failure. SIGINT and SIGTERM are passed on once.
+ * Runs ava over files, shows what it prints and counts from that. A run that fails without a failing test counts as one
+ * failure. SIGINT and SIGTERM are passed on once.
+ *
+ * ava ends what hangs, names it and goes on with other files. A thread that hangs in a system call cannot be ended: such
+ * an ava never ends by itself.
  */
-export async function runAva(files: readonly string[], flags: readonly string[]): Promise<AvaOutcome> {
-  const child = spawn("ava", ["--tap", ...flags, ...files], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+export async function runAva(
+  files: readonly string[],
+  flags: readonly string[],
+  options: Partial<AvaOptions> = {},
+): Promise<AvaOutcome> {
+  const { cwd, show, quietMs } = { ...defaults, ...options };
+  // Not as TAP: ava's writer of TAP falls over a test that timed out, before it has named it.
+  const child = spawn("ava", ["--no-color", ...flags, ...files], { cwd, stdio: ["ignore", "pipe", "inherit"] });
   let interrupted = false;
   const forward = (signal: NodeJS.Signals) => {
     interrupted = true;
@@ -27,18 +46,26 @@ export async function runAva(files: readonly string[], flags: readonly string[])
     child.on("error", reject);
     child.on("close", (code) => resolve(code === 0));
   });
+  let isStuck = false;
+  const quiet = setTimeout(() => {
+    isStuck = true;
+    child.kill("SIGKILL");
+  }, quietMs);
 
-  const tally = new TapTally();
+  const tally = new ResultTally();
   for await (const line of createInterface({ input: child.stdout })) {
-    const shown = tally.take(line);
-    if (shown !== undefined) console.log(shown);
+    quiet.refresh();
+    tally.take(line);
+    show(line);
   }
+  clearTimeout(quiet);
   const ok = await exit;
   process.off("SIGINT", forward);
   process.off("SIGTERM", forward);
 
+  if (isStuck) show(`✘ ava was killed: it had printed nothing for ${quietMs / 1000} s, and could not end what hangs`);
   const unexplained = !ok && tally.failed === 0 && !interrupted;
-  if (unexplained) console.log("not ok ava ended with an error");
+  if (unexplained && !isStuck) show("✘ ava ended with an error");
   return {
     passed: tally.passed,
     failed: tally.failed + (unexplained ? 1 : 0),
