@@ -1,10 +1,19 @@
 /** A client of the file server's control socket. Waits out a restart of the worker. */
+import type { Snapshot } from "../../cowfs/journals/snapshots.ts";
 import { JsonClient } from "../http/json-client.ts";
 import { fileServerFiles } from "./files.ts";
-import type { ExportSpecification, ExportStatus, FileServerStatus } from "./protocol.ts";
+import type {
+  ExportSpecification,
+  ExportStatus,
+  FileServerStatus,
+  SnapshotFork,
+  SnapshotReference,
+} from "./protocol.ts";
 
 /** Opening pulls what is not cached of the layers' indexes. */
 const openDeadlineMs = 120_000;
+/** The journal's log is folded first, and files may have to be copied to another file system. */
+const forkDeadlineMs = 600_000;
 
 export class FileServerClient {
   readonly #client: JsonClient;
@@ -36,6 +45,27 @@ export class FileServerClient {
   /** The guest was reset: its requests are new ones, whatever their numbers. */
   startEpoch(id: string): Promise<ExportStatus> {
     return this.#client.request({ method: "POST", path: `/exports/${id}/epoch` });
+  }
+
+  /** Settles once it is on stable storage. Where the journal has one of that name, it is that one. */
+  takeSnapshot(of: SnapshotReference): Promise<Snapshot> {
+    return this.#client.request({ method: "POST", path: "/snapshots/take", body: of, deadlineMs: openDeadlineMs });
+  }
+
+  /** Oldest first. */
+  listSnapshots(journal: string): Promise<Snapshot[]> {
+    const body = { journal };
+    return this.#client.request({ method: "POST", path: "/snapshots/list", body, deadlineMs: openDeadlineMs });
+  }
+
+  /** Missing is fine. */
+  async dropSnapshot(of: SnapshotReference): Promise<void> {
+    await this.#client.request({ method: "POST", path: "/snapshots/drop", body: of, deadlineMs: openDeadlineMs });
+  }
+
+  /** Settles once the new journal is on stable storage. Where the fork is there already, nothing changes. */
+  async forkSnapshot(fork: SnapshotFork): Promise<void> {
+    await this.#client.request({ method: "POST", path: "/snapshots/fork", body: fork, deadlineMs: forkDeadlineMs });
   }
 
   status(signal?: AbortSignal): Promise<FileServerStatus> {

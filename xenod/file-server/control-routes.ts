@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { type Static, Type } from "typebox";
 import type { ExportTable } from "./export-table.ts";
 import { ExportSpecification, exportIdPattern, type FileServerStatus } from "./protocol.ts";
+import { addSnapshotRoutes } from "./snapshot-routes.ts";
 
 const Parameters = Type.Object({ id: Type.String({ pattern: exportIdPattern }) });
 type Parameters = Static<typeof Parameters>;
@@ -19,6 +20,7 @@ export function addControlRoutes(server: FastifyInstance, table: ExportTable, st
     await table.delete(params.id);
     return {};
   });
+  addSnapshotRoutes(server, table);
   server.post<{ Params: Parameters }>("/exports/:id/epoch", { schema }, async ({ params }) =>
     table.startEpoch(params.id),
   );

@@ -7,6 +7,8 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
+import { holdsJournal } from "../../cowfs/journals/identity.ts";
+import { Journal } from "../../cowfs/journals/journal.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
@@ -62,9 +64,9 @@ export class ExportTable {
       }
       if (this.#exports.size >= maxExports)
         throw new XenoError("exports-full", `this file server has its ${maxExports} exports`);
-      const saved: SavedExport = { format: 1, specification, bootEpoch: 0 };
+      const saved: SavedExport = { format: 1, specification, bootEpoch: specification.bootEpoch ?? 0 };
       const served = new ServedExport(id, saved, {}, this.#contextOf(id));
-      await served.open();
+      await this.#queueOf(specification.journal, () => served.open());
       try {
         await writeStateFile(this.#options.files.exportFile(id), saved);
       } catch (error) {
@@ -106,13 +108,41 @@ export class ExportTable {
     return [...this.#exports.values()].map((served) => served.status);
   }
 
+  /**
+   * Runs `use` with the journal in a directory: that of the export which has it open, or else opened for this time. Rejects
+   * with `journal-unknown`, with `journal-busy` while its export is being opened again, or with what opening it rejects with.
+   */
+  useJournal<T>(directory: string, use: (journal: Journal) => Promise<T>): Promise<T> {
+    return this.#queueOf(directory, async () => {
+      const served = [...this.#exports.values()].find(({ specification }) => specification.journal === directory);
+      if (served !== undefined) {
+        if (served.journal !== undefined) return use(served.journal);
+        throw new XenoError("journal-busy", `export ${served.id}, which has the journal ${directory}, is not open`, {
+          hint: "see its status; try again when it serves",
+        });
+      }
+      if (!holdsJournal(directory)) throw new XenoError("journal-unknown", `there is no journal in ${directory}`);
+      const journal = Journal.open(directory);
+      try {
+        return await use(journal);
+      } finally {
+        await journal.close();
+      }
+    });
+  }
+
+  /** What opens or closes a journal, or needs it open, runs one after the other. */
+  #queueOf<T>(journal: string, operation: () => Promise<T>): Promise<T> {
+    return this.#queues.run(`journal ${journal}`, operation);
+  }
+
   /** Closes everything cleanly; the files stay. */
   async close(): Promise<void> {
     await Promise.all([...this.#exports.values()].map((served) => served.close()));
   }
 
   async #close(served: ServedExport): Promise<void> {
-    await served.close();
+    await this.#queueOf(served.specification.journal, () => served.close());
     await this.#options.keeper.release(served.id);
     await rm(this.#options.files.eventsFile(served.id), { force: true });
   }

@@ -1,5 +1,6 @@
 /** What is said over the file server's control socket: HTTP, JSON, version 1. */
 import { type Static, Type } from "typebox";
+import { pinNamePattern } from "../../cowfs/journals/pins.ts";
 import type { NfsCounters } from "../../cowfs/nfs/counters.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
 import type { ErrorBody } from "../http/json-server.ts";
@@ -25,6 +26,8 @@ export const ExportSpecification = Type.Object(
     /** The journal's directory: absolute. */
     journal: Type.String({ pattern: "^/", maxLength: 1024 }),
     listen: ListenAddress,
+    /** Where the guest's boot epochs begin: at that of the checkpoint that it resumes. Default 0. */
+    bootEpoch: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
     requirePrivilegedPort: Type.Optional(Type.Boolean()),
     /** The program whose first read is the event `init`. Default /sbin/init. */
     initPath: Type.Optional(Type.String({ pattern: "^/", maxLength: 1024 })),
@@ -32,6 +35,30 @@ export const ExportSpecification = Type.Object(
   { additionalProperties: false },
 );
 export type ExportSpecification = Static<typeof ExportSpecification>;
+
+const JournalDirectory = Type.String({ pattern: "^/", maxLength: 1024 });
+
+/** Of a journal, whether an export has it open or not. */
+export const SnapshotReference = Type.Object(
+  { journal: JournalDirectory, name: Type.String({ pattern: pinNamePattern }) },
+  { additionalProperties: false },
+);
+export type SnapshotReference = Static<typeof SnapshotReference>;
+
+export const SnapshotListing = Type.Object({ journal: JournalDirectory }, { additionalProperties: false });
+
+export const SnapshotFork = Type.Object(
+  {
+    journal: JournalDirectory,
+    name: Type.String({ pattern: pinNamePattern }),
+    /** The new journal's directory; its parent is there. */
+    fork: JournalDirectory,
+    /** `same`: the guest that resumes from the snapshot; `new`: another one with the same files. */
+    lineage: Type.Union([Type.Literal("same"), Type.Literal("new")]),
+  },
+  { additionalProperties: false },
+);
+export type SnapshotFork = Static<typeof SnapshotFork>;
 
 export const exportIdPattern = "^[a-z0-9-]{1,40}$";
 

@@ -6,6 +6,7 @@
  */
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Journal } from "../../cowfs/journals/journal.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { describeError, type ErrorBody } from "../http/json-server.ts";
 import { writeStateFile } from "../state-file.ts";
@@ -93,6 +94,11 @@ export class ServedExport {
   startEpoch(bootEpoch: number): void {
     this.bootEpoch = bootEpoch;
     this.#opened?.exported.startEpoch(bootEpoch);
+  }
+
+  /** While it is open. */
+  get journal(): Journal | undefined {
+    return this.#opened?.union.core.journal;
   }
 
   get status(): ExportStatus {

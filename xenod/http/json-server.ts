@@ -39,7 +39,7 @@ export function describeError(error: unknown): ErrorBody {
 function statusOf(error: FastifyError): number {
   if (!(error instanceof XenoError)) return error.statusCode ?? 500;
   const { code } = error as XenoError;
-  if (/^(domain|task|export)-unknown$/.test(code)) return 404;
+  if (/^(domain|task|export|journal|pin)-unknown$/.test(code)) return 404;
   if (/-(exists|busy|conflict)$|^in-use$/.test(code)) return 409;
   return /^(state|defect)/.test(code) ? 500 : 422;
 }

@@ -15,11 +15,20 @@ import { encode } from "../../cowfs/nfs/encoder.ts";
 import { makeFile, mount } from "../../cowfs/nfs/fixture.ts";
 import { makeStore, publishFiles } from "../published.ts";
 
+/** Undefined for a descriptor that was closed since it was listed, as the listing's own. */
+function readTarget(descriptor: string): string | undefined {
+  try {
+    return fs.readlinkSync(`/proc/self/fd/${descriptor}`, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
 /** Makes every write to an open file fail: its descriptor is one that can only read. */
 function breakFile(path: string): void {
   for (const name of fs.readdirSync("/proc/self/fd")) {
     const descriptor = Number(name);
-    if (fs.readlinkSync(`/proc/self/fd/${name}`, "utf8") !== path) continue;
+    if (readTarget(name) !== path) continue;
     fs.closeSync(descriptor);
     const opened: number[] = [];
     while (opened.at(-1) !== descriptor) opened.push(fs.openSync("/dev/null", "r"));
