@@ -22,7 +22,7 @@ export async function publishData(directory: string, home: string, signal: Abort
   const layers = openLayers({ store, trust: readTrust(join(home, "keys")), cacheDirectory: join(home, "cache") });
   try {
     const opened = await layers.open(url, undefined, signal);
-    await opened.fill(() => {}, signal);
+    await opened.bringAhead({ signal });
   } finally {
     await layers.close();
   }

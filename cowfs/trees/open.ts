@@ -35,7 +35,8 @@ export class SealedTree implements Tree {
   readonly #sections: Sections;
   readonly #data: AddressSpace;
 
-  constructor(valid: ValidIndex, chunks: ChunkTable, data: AddressSpace) {
+  /** `contentBytes` where it is known already. */
+  constructor(valid: ValidIndex, chunks: ChunkTable, data: AddressSpace, contentBytes?: number) {
     this.id = valid.id;
     this.base = valid.base;
     this.inodeCount = valid.counts.inodes;
@@ -44,7 +45,12 @@ export class SealedTree implements Tree {
     this.#valid = valid;
     this.#sections = valid.sections;
     this.#data = data;
-    this.contentBytes = this.#sumExtents(0, valid.counts.extents);
+    this.contentBytes = contentBytes ?? this.#sumExtents(0, valid.counts.extents);
+  }
+
+  /** The same tree, with its bytes read from elsewhere: it shares all memory with this one. */
+  over(data: AddressSpace): SealedTree {
+    return new SealedTree(this.#valid, this.chunks, data, this.contentBytes);
   }
 
   mode(inode: number): number {

@@ -14,12 +14,11 @@ const write = promisify(fs.write);
 export class Residency {
   readonly #descriptor: number;
   readonly #file: Buffer;
+  /** False on a disk that was full when the file was to be made: it is made with the first bits that find room. */
+  #isMade = true;
 
   constructor(name: string, treeId: string, count: number) {
-    const header = Buffer.alloc(headerBytes);
-    header.write("XENORES1", 0, "latin1");
-    header.write(treeId, 8, "hex");
-    header.writeUInt32LE(count, 40);
+    const header = makeHeader(treeId, count);
     this.#descriptor = fs.openSync(name, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
     this.#file = Buffer.concat([header], headerBytes + Math.ceil(count / 8));
     const stored = fs.readFileSync(this.#descriptor);
@@ -27,7 +26,7 @@ export class Residency {
       stored.copy(this.#file);
     } else {
       fs.ftruncateSync(this.#descriptor, 0);
-      fs.writeSync(this.#descriptor, this.#file, 0, this.#file.length, 0);
+      this.#isMade = this.#make();
     }
   }
 
@@ -46,7 +45,8 @@ export class Residency {
       first = Math.min(first, at);
       last = Math.max(last, at);
     }
-    await write(this.#descriptor, this.#file, first, last + 1 - first, first);
+    if (this.#isMade) await write(this.#descriptor, this.#file, first, last + 1 - first, first);
+    else this.#isMade = this.#make();
   }
 
   /** Takes back a record that turned out to be wrong. */
@@ -54,12 +54,30 @@ export class Residency {
     if (!this.has(chunk)) return;
     const at = headerBytes + (chunk >>> 3);
     this.#file[at] &= ~(1 << (chunk & 7));
-    fs.writeSync(this.#descriptor, this.#file, at, 1, at);
+    if (this.#isMade) fs.writeSync(this.#descriptor, this.#file, at, 1, at);
   }
 
   close(): void {
     fs.closeSync(this.#descriptor);
   }
+
+  /** A file that is only begun has another length, and is thrown away by whoever opens it. */
+  #make(): boolean {
+    try {
+      return fs.writeSync(this.#descriptor, this.#file, 0, this.#file.length, 0) === this.#file.length;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      return false;
+    }
+  }
+}
+
+/** What a residency file says now, for whoever does not own it: nothing where it is missing or of another tree. */
+export async function readResidency(name: string, treeId: string, count: number): Promise<(chunk: number) => boolean> {
+  const file = await fs.promises.readFile(name).catch(() => Buffer.alloc(0));
+  const isWhole = file.length === headerBytes + Math.ceil(count / 8);
+  if (!isWhole || !file.subarray(0, headerBytes).equals(makeHeader(treeId, count))) return () => false;
+  return (chunk) => (file[headerBytes + (chunk >>> 3)] & (1 << (chunk & 7))) !== 0;
 }
 
 /** One bit per chunk, in memory only. */
@@ -81,4 +99,12 @@ export class ChunkSet {
   delete(chunk: number): void {
     this.#bits[chunk >>> 3] &= ~(1 << (chunk & 7));
   }
+}
+
+function makeHeader(treeId: string, count: number): Buffer {
+  const header = Buffer.alloc(headerBytes);
+  header.write("XENORES1", 0, "latin1");
+  header.write(treeId, 8, "hex");
+  header.writeUInt32LE(count, 40);
+  return header;
 }

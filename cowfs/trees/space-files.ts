@@ -19,11 +19,27 @@ export class SpaceFiles {
   readonly #directory: string;
   readonly #fileBytes: number;
   readonly #descriptors = new Map<number, number>();
+  readonly #count: number;
+  readonly #isOwner: boolean;
 
-  /** `bytes`: of the whole address space. */
-  constructor(directory: string, bytes: number) {
+  /** `bytes`: of the whole address space. Who is not the owner makes and changes nothing. */
+  constructor(directory: string, bytes: number, isOwner = true) {
     this.#directory = directory;
+    this.#isOwner = isOwner;
     this.#fileBytes = Math.max(minFileBytes, 2 ** Math.ceil(Math.log2(Math.max(1, bytes / maxFiles))));
+    this.#count = Math.ceil(bytes / this.#fileBytes);
+  }
+
+  /** The number of the file that holds an address. */
+  fileOf(address: number): number {
+    return Math.floor(address / this.#fileBytes);
+  }
+
+  /** The numbers of files that are not there: never written, or evicted. */
+  listMissing(): Set<number> {
+    const missing = new Set<number>();
+    for (let file = 0; file < this.#count; file++) if (!fs.existsSync(this.#name(file))) missing.add(file);
+    return missing;
   }
 
   /** Whether all `length` bytes were there to be read. */
@@ -34,6 +50,7 @@ export class SpaceFiles {
         const read = fs.readSync(this.#open(part.file), target, from, part.length, part.position);
         if (read < part.length) return false;
       } catch (cause) {
+        if (!this.#isOwner && (cause as NodeJS.ErrnoException).code === "ENOENT") return false;
         throw new XenoError("cache-unreadable", `cannot read ${this.#name(part.file)}: ${(cause as Error).message}`, {
           cause,
           hint: "Check the disk. The cache can be deleted while nothing uses it; it fills again by itself.",
@@ -71,12 +88,17 @@ export class SpaceFiles {
   /** Brings the data of these addresses to stable storage. */
   async sync(addresses: Iterable<number>): Promise<void> {
     const files = new Set<number>();
-    for (const address of addresses) files.add(Math.floor(address / this.#fileBytes));
+    for (const address of addresses) files.add(this.fileOf(address));
     for (const file of files) await fdatasync(this.#open(file));
   }
 
+  /** The times of the files that were used say so, for whoever evicts the others first. */
   close(): void {
-    for (const descriptor of this.#descriptors.values()) fs.closeSync(descriptor);
+    const now = new Date();
+    for (const descriptor of this.#descriptors.values()) {
+      if (this.#isOwner) fs.futimesSync(descriptor, now, now);
+      fs.closeSync(descriptor);
+    }
     this.#descriptors.clear();
   }
 
@@ -94,7 +116,8 @@ export class SpaceFiles {
   #open(file: number): number {
     let descriptor = this.#descriptors.get(file);
     if (descriptor === undefined) {
-      descriptor = fs.openSync(this.#name(file), fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+      const flags = this.#isOwner ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDONLY;
+      descriptor = fs.openSync(this.#name(file), flags, 0o600);
       this.#descriptors.set(file, descriptor);
     }
     return descriptor;

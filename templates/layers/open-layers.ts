@@ -9,9 +9,10 @@ import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import type { Trust } from "../../xenostore/keys/key-ring.ts";
+import { treesOf } from "../../xenostore/pull/cache-files.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { listRefs, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
-import { TreeCache } from "../../xenostore/pull/tree-cache.ts";
+import { type PullCounters, TreeCache } from "../../xenostore/pull/tree-cache.ts";
 import { formatOverlayUrl, overlayScheme, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
 import { currentVersion, type Ref, type StoredTree } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
@@ -22,8 +23,10 @@ import { formatTemplateName } from "../names/template-name.ts";
 export interface LayersOptions {
   readonly store: ObjectStore;
   readonly trust: Trust;
-  /** For this process alone: trees that were pulled, and what names meant. */
+  /** Trees that were pulled, and what names meant. Processes may share it; a tree is open in one of them at a time. */
   readonly cacheDirectory: string;
+  /** What the trees may take of the disk. */
+  readonly cacheBytes?: number;
 }
 
 export interface Layers {
@@ -31,17 +34,19 @@ export interface Layers {
   readonly resolve: ResolveLayer;
   /** The signed ref that a URL means now, without opening anything. */
   resolveUrl(url: string, signal?: AbortSignal): Promise<Ref>;
-  /** A tree of a URL, open until `close`; with `fill` for pre-caching. */
+  /** A tree of a URL, open until `close`. */
   open(url: string, pinned: string | undefined, signal?: AbortSignal): Promise<OpenedTree>;
   /** A URL that means this tree for ever, for a layer that `url` meant. */
   pin(url: string, tree: string, signal?: AbortSignal): Promise<string>;
   /** The pack map of a tree that was opened here. */
   layoutOf(tree: string): string;
+  /** What came into the cache so far. */
+  readonly counters: PullCounters;
   close(): Promise<void>;
 }
 
-export function openLayers({ store, trust, cacheDirectory }: LayersOptions): Layers {
-  const cache = new TreeCache(store, path.join(cacheDirectory, "trees"));
+export function openLayers({ store, trust, cacheDirectory, cacheBytes }: LayersOptions): Layers {
+  const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes });
   const remembered = path.join(cacheDirectory, "layouts");
   const seenDirectory = path.join(cacheDirectory, "seen");
   const layouts = new Map<string, string>();
@@ -105,6 +110,9 @@ export function openLayers({ store, trust, cacheDirectory }: LayersOptions): Lay
       const layout = layouts.get(tree);
       if (layout === undefined) throw new Error(`tree ${tree} was not opened here`);
       return layout;
+    },
+    get counters() {
+      return cache.counters;
     },
     async close() {
       for (const tree of [...opened]) await tree.close();

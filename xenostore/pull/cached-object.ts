@@ -7,23 +7,27 @@ import path from "node:path";
 import { blake3 } from "@napi-rs/blake-hash";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
+import { type RetryPolicy, retryStore } from "./retry.ts";
+
+const never = new AbortController().signal;
 
 /**
  * The bytes of the object `key`, whose BLAKE3 is `hash`, from `file` or else from the store. A copy that is damaged is
- * fetched again, once. Throws `object-damaged` naming the key when the store has no good one.
+ * fetched again, once; one that finds no room on the disk is used all the same. Throws `object-damaged` naming the key
+ * when the store has no good one.
  */
 export async function getCachedObject(
   store: ObjectStore,
   key: string,
   hash: string,
   file: string,
-  options: { maximumBytes: number; signal?: AbortSignal },
+  { maximumBytes, retries, signal = never }: { maximumBytes: number; retries?: RetryPolicy; signal?: AbortSignal },
 ): Promise<Buffer> {
   const isGood = (bytes: Buffer) => blake3(bytes).toString("hex") === hash;
   const cached = await fs.readFile(file).catch(() => undefined);
   if (cached && isGood(cached)) return cached;
   for (let attempt = 0; attempt < 2; attempt++) {
-    const bytes = await store.get(key, options);
+    const bytes = await retryStore((signal) => store.get(key, { maximumBytes, signal }), signal, retries);
     if (!isGood(bytes)) continue;
     await keep(file, bytes);
     return bytes;
@@ -41,14 +45,10 @@ async function keep(file: string, bytes: Buffer): Promise<void> {
     await fs.rename(temporary, file);
   } catch (cause) {
     await fs.rm(temporary, { force: true }).catch(() => {});
-    const isFull = ["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "");
-    throw new XenoError(
-      isFull ? "cache-full" : "cache-unwritable",
-      `cannot keep ${file}: ${(cause as Error).message}`,
-      {
-        cause,
-        hint: isFull ? "Make room on the disk of the cache." : "Check the disk and its permissions.",
-      },
-    );
+    if (["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "")) return;
+    throw new XenoError("cache-unwritable", `cannot keep ${file}: ${(cause as Error).message}`, {
+      cause,
+      hint: "Check the disk and its permissions.",
+    });
   }
 }

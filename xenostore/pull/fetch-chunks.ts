@@ -3,7 +3,8 @@
  * request, decompresses, verifies.
  *
  * Nothing that the store or the pack map says is believed: sizes are bounded before anything is allocated, and a chunk
- * is what has the hash that the tree names. What is damaged is fetched once more, then reported by name.
+ * is what has the hash that the tree names. What is damaged is fetched once more, then reported by name; a store that
+ * is away is asked again for a while (retry.ts).
  */
 import { constants, zstdDecompressSync } from "node:zlib";
 import { blake3 } from "@napi-rs/blake-hash";
@@ -13,34 +14,66 @@ import type { ChunkTable } from "../../cowfs/trees/address-space.ts";
 import type { FetchChunks } from "../../cowfs/trees/resident.ts";
 import type { Layout } from "../packs/layout.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
+import { defaultRetryPolicy, type RetryPolicy, retryStore } from "./retry.ts";
 
 /** A range request spans at most so much, and skips at most so much to make two into one. */
 const maxRangeBytes = 4 * 2 ** 20;
 const maxGapBytes = 32 * 1024;
-const maxRequests = 8;
+const maxDemands = 8;
+const maxAhead = 4;
 /** zstd's window for frames of `maxFrameBytes`: what is larger would make the decoder allocate for nothing. */
 const maxWindowLog = 22;
 
+/** What the trees of a process share on their way to one store. */
+export class FetchLane {
+  /** Bytes as they came from the store: of chunks that somebody waited for, and of those that were brought ahead. */
+  demandedBytes = 0;
+  aheadBytes = 0;
+  /** Of their own, so that what somebody waits for never waits for what nobody does. */
+  readonly #demands = new PQueue({ concurrency: maxDemands });
+  readonly #ahead = new PQueue({ concurrency: maxAhead });
+
+  /** Runs a request when its turn comes. */
+  async run(request: () => Promise<void>, ahead: boolean): Promise<void> {
+    await (ahead ? this.#ahead : this.#demands).add(request);
+  }
+
+  count(bytes: number, ahead: boolean): void {
+    if (ahead) this.aheadBytes += bytes;
+    else this.demandedBytes += bytes;
+  }
+}
+
 /** Throws `object-damaged` when the pack map does not place every chunk of the tree. */
-export function createChunkFetcher(store: ObjectStore, chunks: ChunkTable, layout: Layout): FetchChunks {
+export function createChunkFetcher(
+  store: ObjectStore,
+  chunks: ChunkTable,
+  layout: Layout,
+  lane: FetchLane = new FetchLane(),
+  retries: RetryPolicy = defaultRetryPolicy,
+): FetchChunks {
   const { frameOfChunk, chunksOfFrame } = placeChunks(chunks, layout);
-  const requests = new PQueue({ concurrency: maxRequests });
-  return async (wanted, signal) => {
+  return async (wanted, { signal, ahead }) => {
     const fetched = new Map<number, Buffer | XenoError>();
     const runs = groupFrames(layout, new Set(wanted.map((chunk) => frameOfChunk[chunk])));
-    await Promise.all(runs.map((run) => requests.add(() => fetchRun(run, fetched, signal))));
+    await Promise.all(runs.map((run) => lane.run(() => fetchRun(run, fetched, signal, ahead), ahead)));
     return fetched;
   };
 
-  async function fetchRun(run: number[], fetched: Map<number, Buffer | XenoError>, signal: AbortSignal) {
+  async function fetchRun(
+    run: number[],
+    fetched: Map<number, Buffer | XenoError>,
+    signal: AbortSignal,
+    ahead: boolean,
+  ): Promise<void> {
     let frames = run;
     for (let attempt = 0; frames.length > 0 && attempt < 2; attempt++) {
       const failed: number[] = [];
       const fail = (frame: number, error: XenoError) => {
-        failed.push(frame);
+        if (error.code === "object-damaged") failed.push(frame);
         for (const { chunk } of chunksOfFrame.get(frame)!) fetched.set(chunk, error);
       };
-      await getFrames(frames, signal, fail, (frame, packed) => {
+      await getFrames(frames, signal, ahead, fail, (frame, packed) => {
         const error = unpackFrame(frame, packed, fetched);
         if (error) fail(frame, error);
       });
@@ -51,6 +84,7 @@ export function createChunkFetcher(store: ObjectStore, chunks: ChunkTable, layou
   async function getFrames(
     frames: readonly number[],
     signal: AbortSignal,
+    ahead: boolean,
     fail: (frame: number, error: XenoError) => void,
     take: (frame: number, packed: Buffer) => void,
   ): Promise<void> {
@@ -58,7 +92,9 @@ export function createChunkFetcher(store: ObjectStore, chunks: ChunkTable, layou
     const last = layout.frame(frames.at(-1)!);
     try {
       const range = { start, length: last.offset + last.length - start };
-      const bytes = await store.get(`packs/${pack}`, { range, signal });
+      const get = (signal: AbortSignal) => store.get(`packs/${pack}`, { range, signal });
+      const bytes = await retryStore(get, signal, ahead ? { ...retries, patienceMs: 0 } : retries);
+      lane.count(bytes.length, ahead);
       for (const frame of frames) {
         const { offset, length } = layout.frame(frame);
         take(frame, bytes.subarray(offset - start, offset - start + length));

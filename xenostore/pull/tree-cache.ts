@@ -1,9 +1,32 @@
 /**
  * The trees that a process has open: all who open one tree share it, its memory and its page cache.
  */
+import { MemoryChunks } from "../../cowfs/trees/memory-chunks.ts";
 import type { StoredTree } from "../refs/ref.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
+import { CacheRoom } from "./cache-room.ts";
+import { FetchLane } from "./fetch-chunks.ts";
 import { type OpenedTree, openStoredTree } from "./open-stored-tree.ts";
+import type { RetryPolicy } from "./retry.ts";
+
+export interface TreeCacheOptions {
+  readonly store: ObjectStore;
+  /** Of a folder per tree. */
+  readonly directory: string;
+  /** What the folders may hold in all; without it, as much as the disk does. */
+  readonly maxBytes?: number;
+  readonly retries?: RetryPolicy;
+}
+
+/** What came into the cache in this life of the process, in bytes; of the store's as they came, compressed. */
+export interface PullCounters {
+  readonly demandedBytes: number;
+  readonly aheadBytes: number;
+  readonly copiedBytes: number;
+}
+
+/** Another process of the same XenoServer may have a tree open for a moment: its turn is waited for. */
+const lockPatienceMs = 10_000;
 
 interface Shared {
   readonly opening: Promise<OpenedTree>;
@@ -11,14 +34,24 @@ interface Shared {
 }
 
 export class TreeCache {
-  readonly #store: ObjectStore;
-  readonly #directory: string;
+  readonly #options: TreeCacheOptions;
+  readonly #lane = new FetchLane();
+  readonly #memory = new MemoryChunks();
+  readonly #room: CacheRoom | undefined;
   readonly #shared = new Map<string, Shared>();
   readonly #closing = new Map<string, Promise<void>>();
+  #copiedBytes = 0;
 
-  constructor(store: ObjectStore, directory: string) {
-    this.#store = store;
-    this.#directory = directory;
+  constructor(options: TreeCacheOptions) {
+    this.#options = options;
+    const { directory, maxBytes } = options;
+    const isOpenHere = (tree: string) => this.#shared.has(tree) || this.#closing.has(tree);
+    this.#room = maxBytes === undefined ? undefined : new CacheRoom(directory, maxBytes, isOpenHere);
+  }
+
+  get counters(): PullCounters {
+    const { demandedBytes, aheadBytes } = this.#lane;
+    return { demandedBytes, aheadBytes, copiedBytes: this.#copiedBytes };
   }
 
   /** Opens a tree, or joins those who have it open; it is closed when the last of them closes. */
@@ -26,7 +59,7 @@ export class TreeCache {
     while (this.#closing.has(tree)) await this.#closing.get(tree);
     let shared = this.#shared.get(tree);
     if (!shared) {
-      shared = { opening: openStoredTree(this.#store, tree, layout, this.#directory), users: 0 };
+      shared = { opening: this.#open({ tree, layout }), users: 0 };
       this.#shared.set(tree, shared);
     }
     shared.users++;
@@ -44,6 +77,20 @@ export class TreeCache {
         await release();
       },
     };
+  }
+
+  #open(stored: StoredTree): Promise<OpenedTree> {
+    const { store, directory, retries } = this.#options;
+    return openStoredTree(store, stored, directory, {
+      lane: this.#lane,
+      memory: this.#memory,
+      takeRoom: this.#room && ((bytes) => this.#room!.take(bytes)),
+      onCopied: (bytes) => {
+        this.#copiedBytes += bytes;
+      },
+      retries,
+      lockPatienceMs,
+    });
   }
 
   async #release(tree: string, shared: Shared): Promise<void> {

@@ -9,8 +9,11 @@ import test, { type ExecutionContext } from "ava";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { type Fault, runWithFaults } from "../../../cowfs/fault.ts";
 import { ChunkTable } from "../../../cowfs/trees/address-space.ts";
-import { type FetchChunks, ResidentSpace } from "../../../cowfs/trees/resident.ts";
+import { readResidency } from "../../../cowfs/trees/residency.ts";
+import { type FetchChunks, openResidentSpace, type ResidentSpace } from "../../../cowfs/trees/resident.ts";
 import { makeSpaceContent, treeId } from "./space-content.ts";
+
+const forever = new AbortController().signal;
 
 function makeDirectory(t: ExecutionContext): string {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "xeno-resident-"));
@@ -47,11 +50,11 @@ test("faults bring the bytes, and a later life of the process needs no fetch", a
   const { content, chunks } = makeSpaceContent(300);
   const directory = makeDirectory(t);
   const first = makeFetcher(content, chunks);
-  const space = new ResidentSpace(directory, treeId, chunks, first.fetch);
+  const space = await openResidentSpace({ directory, treeId, chunks, fetch: first.fetch });
   t.true((await readAll(space, content.length)).equals(content));
   await space.close();
   const second = makeFetcher(content, chunks);
-  const again = new ResidentSpace(directory, treeId, chunks, second.fetch);
+  const again = await openResidentSpace({ directory, treeId, chunks, fetch: second.fetch });
   t.is(again.residentBytes(), content.length);
   t.true((await readAll(again, content.length)).equals(content));
   t.deepEqual(second.asked, []);
@@ -61,7 +64,7 @@ test("faults bring the bytes, and a later life of the process needs no fetch", a
 test("a fault names every missing chunk of its range, and neighbours come in one fetch with those after them", async (t) => {
   const { content, chunks } = makeSpaceContent(100);
   const fetcher = makeFetcher(content, chunks);
-  const space = new ResidentSpace(makeDirectory(t), treeId, chunks, fetcher.fetch);
+  const space = await openResidentSpace({ directory: makeDirectory(t), treeId, chunks, fetch: fetcher.fetch });
   const range = [chunks.address(10), chunks.address(15) - chunks.address(10)] as const;
   const target = Buffer.alloc(range[1]);
   const fault = t.throws(() => space.read(...range, target, 0), { any: true }) as unknown as Fault;
@@ -82,7 +85,7 @@ test("a chunk without its hash is never served and its error is named", async (t
   const bad = Buffer.from(content);
   bad[chunks.address(7)] ^= 1;
   const { fetch } = makeFetcher(bad, chunks);
-  const space = new ResidentSpace(makeDirectory(t), treeId, chunks, fetch);
+  const space = await openResidentSpace({ directory: makeDirectory(t), treeId, chunks, fetch });
   const target = Buffer.alloc(10);
   const read = (chunk: number) =>
     runWithFaults(() => space.read(chunks.address(chunk), 1, target, 0), new AbortController().signal);
@@ -96,15 +99,15 @@ test("a chunk without its hash is never served and its error is named", async (t
 test("bytes that rotted on the local disk are fetched again", async (t) => {
   const { content, chunks } = makeSpaceContent(50);
   const directory = makeDirectory(t);
-  const first = new ResidentSpace(directory, treeId, chunks, makeFetcher(content, chunks).fetch);
-  await first.fill(() => {}, new AbortController().signal);
+  const first = await openResidentSpace({ directory, treeId, chunks, fetch: makeFetcher(content, chunks).fetch });
+  await first.bringAhead({ signal: forever });
   await first.close();
   const file = path.join(directory, "0000.space");
   const stored = fs.readFileSync(file);
   stored[chunks.address(3)] ^= 1;
   fs.writeFileSync(file, stored.subarray(0, chunks.address(40) + 1));
   const { fetch, asked } = makeFetcher(content, chunks);
-  const space = new ResidentSpace(directory, treeId, chunks, fetch);
+  const space = await openResidentSpace({ directory, treeId, chunks, fetch });
   t.true((await readAll(space, content.length)).equals(content));
   t.true(asked.flat().includes(3) && asked.flat().includes(40) && !asked.flat().includes(20));
   await space.close();
@@ -113,11 +116,11 @@ test("bytes that rotted on the local disk are fetched again", async (t) => {
 test("a residency file that does not match is thrown away", async (t) => {
   const { content, chunks } = makeSpaceContent(50);
   const directory = makeDirectory(t);
-  const first = new ResidentSpace(directory, treeId, chunks, makeFetcher(content, chunks).fetch);
-  await first.fill(() => {}, new AbortController().signal);
+  const first = await openResidentSpace({ directory, treeId, chunks, fetch: makeFetcher(content, chunks).fetch });
+  await first.bringAhead({ signal: forever });
   await first.close();
   fs.truncateSync(path.join(directory, "residency"), 50);
-  const space = new ResidentSpace(directory, treeId, chunks, makeFetcher(content, chunks).fetch);
+  const space = await openResidentSpace({ directory, treeId, chunks, fetch: makeFetcher(content, chunks).fetch });
   t.is(space.residentBytes(), 0);
   await space.close();
 });
@@ -126,22 +129,27 @@ test("a second opener is refused until the first has closed", async (t) => {
   const { content, chunks } = makeSpaceContent(1);
   const directory = makeDirectory(t);
   const { fetch } = makeFetcher(content, chunks);
-  const space = new ResidentSpace(directory, treeId, chunks, fetch);
-  t.throws(() => new ResidentSpace(directory, treeId, chunks, fetch), { code: "in-use" });
+  const space = await openResidentSpace({ directory, treeId, chunks, fetch });
+  await t.throwsAsync(openResidentSpace({ directory, treeId, chunks, fetch }), { code: "in-use" });
   await space.close();
-  await new ResidentSpace(directory, treeId, chunks, fetch).close();
+  await (await openResidentSpace({ directory, treeId, chunks, fetch })).close();
 });
 
 test("filling reports its progress, fails with the reason, and goes on where it stopped", async (t) => {
   const { content, chunks } = makeSpaceContent(400);
   const good = makeFetcher(content, chunks);
   let fetches = 0;
-  const space = new ResidentSpace(makeDirectory(t), treeId, chunks, async (wanted, signal) => {
-    if (++fetches === 3) throw new XenoError("store-unavailable", "the store is away");
-    return good.fetch(wanted, signal);
+  const space = await openResidentSpace({
+    directory: makeDirectory(t),
+    treeId,
+    chunks,
+    fetch: async (wanted, options) => {
+      if (++fetches === 3) throw new XenoError("store-unavailable", "the store is away");
+      return good.fetch(wanted, options);
+    },
   });
   const seen: number[] = [];
-  const fill = () => space.fill(({ doneBytes }) => seen.push(doneBytes), new AbortController().signal);
+  const fill = () => space.bringAhead({ onProgress: ({ doneBytes }) => seen.push(doneBytes), signal: forever });
   await t.throwsAsync(fill(), { code: "store-unavailable" });
   await fill();
   t.is(seen.at(-1), content.length);
@@ -152,8 +160,13 @@ test("filling reports its progress, fails with the reason, and goes on where it 
 
 test("a waiter that gives up does not take the fetch away from the others; closing ends them all", async (t) => {
   const { chunks } = makeSpaceContent(4);
-  const space = new ResidentSpace(makeDirectory(t), treeId, chunks, (_, signal) => {
-    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const space = await openResidentSpace({
+    directory: makeDirectory(t),
+    treeId,
+    chunks,
+    fetch: (_, { signal }) => {
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    },
   });
   const fault = t.throws(() => space.read(0, 1, Buffer.alloc(1), 0), { any: true }) as unknown as Fault;
   const impatient = new AbortController();
@@ -177,7 +190,7 @@ test("chunks that lie across two files are read and synced as one", async (t) =>
   const hashes = ends.map((end, i) => blake3(content.subarray(i === 0 ? 0 : ends[i - 1], end)));
   const chunks = new ChunkTable(new Float64Array(ends), Buffer.concat(hashes));
   const directory = makeDirectory(t);
-  const space = new ResidentSpace(directory, treeId, chunks, makeFetcher(content, chunks).fetch);
+  const space = await openResidentSpace({ directory, treeId, chunks, fetch: makeFetcher(content, chunks).fetch });
   t.true((await readAll(space, content.length)).equals(content));
   t.true(fs.existsSync(path.join(directory, "0001.space")));
   await space.close();
@@ -186,22 +199,33 @@ test("chunks that lie across two files are read and synced as one", async (t) =>
 test("SIGKILL while it fills leaves a cache that is only smaller", async (t) => {
   const { content, chunks } = makeSpaceContent(2000);
   const directory = makeDirectory(t);
-  for (const killAfterMs of [0, 15, 40, 1100]) {
+  for (const killAfterMs of [0, 15, 40, undefined]) {
     const child = spawn(process.execPath, [path.join(import.meta.dirname, "fill-slowly.ts"), directory, "2000"], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     t.teardown(() => child.kill("SIGKILL"));
     await once(child.stdout!, "data");
-    await delay(killAfterMs);
+    if (killAfterMs === undefined) await untilPersisted(path.join(directory, "residency"), chunks.count);
+    else await delay(killAfterMs);
     await kill(child);
   }
   const { fetch, asked } = makeFetcher(content, chunks);
-  const space = new ResidentSpace(directory, treeId, chunks, fetch);
+  const space = await openResidentSpace({ directory, treeId, chunks, fetch });
   t.true(space.residentBytes() > 0, "what was persisted is kept");
   t.true((await readAll(space, content.length)).equals(content));
   t.true(asked.length > 0);
   await space.close();
 });
+
+async function untilPersisted(file: string, count: number): Promise<void> {
+  const end = performance.now() + 120_000;
+  for (;;) {
+    const isResident = await readResidency(file, treeId, count);
+    for (let chunk = 0; chunk < count; chunk++) if (isResident(chunk)) return;
+    if (performance.now() > end) throw new Error("nothing was persisted");
+    await delay(20);
+  }
+}
 
 async function kill(child: ChildProcess): Promise<void> {
   const exited = once(child, "exit");

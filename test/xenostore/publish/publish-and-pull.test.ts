@@ -8,6 +8,7 @@ import { createKey, readTrust, trustKey } from "../../../xenostore/keys/key-ring
 import { beginPublication, type CommitOptions } from "../../../xenostore/publish/publication.ts";
 import { type OpenedTree, openStoredTree } from "../../../xenostore/pull/open-stored-tree.ts";
 import { resolveRef } from "../../../xenostore/pull/resolve-ref.ts";
+import { defaultRetryPolicy } from "../../../xenostore/pull/retry.ts";
 import { TreeCache } from "../../../xenostore/pull/tree-cache.ts";
 import { openDirectoryStore } from "../../../xenostore/stores/directory-store.ts";
 import type { ObjectStore } from "../../../xenostore/stores/object-store.ts";
@@ -15,6 +16,7 @@ import { makeDirectory } from "../make-directory.ts";
 import { addFiles, type Files, makeBytes, templateFiles } from "./sample.ts";
 
 const forever = new AbortController().signal;
+const impatient = { ...defaultRetryPolicy, patienceMs: 0 };
 
 async function setUp(t: ExecutionContext) {
   const directory = await makeDirectory(t);
@@ -27,7 +29,9 @@ async function setUp(t: ExecutionContext) {
     return await publication.commit(await addFiles(publication, files), { ...options, ...change });
   };
   const open = async (published: { treeId: string; layoutId: string }, from: ObjectStore = store) => {
-    const opened = await openStoredTree(from, published.treeId, published.layoutId, cache);
+    const opened = await openStoredTree(from, { tree: published.treeId, layout: published.layoutId }, cache, {
+      retries: impatient,
+    });
     t.teardown(() => opened.close());
     return opened;
   };
@@ -83,7 +87,7 @@ test("what was published is what is pulled, on demand and by filling", async (t)
   t.true((await readFile(opened, "usr/lib/other.so")).equals(templateFiles["usr/lib/other.so"]));
   t.true(opened.residentBytes() > 0 && opened.residentBytes() < opened.tree.contentBytes);
   const progress: number[] = [];
-  await opened.fill(({ doneBytes }) => progress.push(doneBytes), forever);
+  await opened.bringAhead({ onProgress: ({ doneBytes }) => progress.push(doneBytes), signal: forever });
   t.is(progress.at(-1), opened.tree.chunks.bytes);
   await checkFiles(t, opened, templateFiles);
   t.is(opened.tree.linkTarget(findPath(opened.tree, "lib")), "usr/lib");
@@ -217,28 +221,28 @@ test("what is in the cache is served while the store is away; what is not says s
   const offline = await open(published, unreachable(store));
   t.true((await readFile(offline, "usr/lib/other.so")).equals(templateFiles["usr/lib/other.so"]));
   await t.throwsAsync(readFile(offline, "usr/lib/large.so"), { code: "store-unavailable" });
-  await t.throwsAsync(
-    offline.fill(() => {}, forever),
-    { code: "store-unavailable" },
-  );
+  await t.throwsAsync(offline.bringAhead({ signal: forever }), { code: "store-unavailable" });
 });
 
 test("who opens a tree twice in one process shares it, and the last to close gives it up", async (t) => {
   const { publish, store, cache } = await setUp(t);
   const { treeId: tree, layoutId: layout } = await publish(templateFiles);
-  const trees = new TreeCache(store, cache);
+  const trees = new TreeCache({ store, directory: cache });
   const [one, two] = await Promise.all([trees.open({ tree, layout }), trees.open({ tree, layout })]);
   t.is(one.tree, two.tree);
   await one.close();
   await one.close();
   await checkFiles(t, two, { "etc/hostname": templateFiles["etc/hostname"] });
-  await t.throwsAsync(openStoredTree(store, tree, layout, cache), { code: "in-use" });
+  await t.throwsAsync(openStoredTree(store, { tree, layout }, cache), { code: "in-use" });
   const [third] = await Promise.all([two.close().then(() => trees.open({ tree, layout })), two.close()]);
   await third.close();
-  await (await openStoredTree(store, tree, layout, cache)).close();
-  await t.throwsAsync(new TreeCache(unreachable(store), `${cache}2`).open({ tree, layout }), {
-    code: "store-unavailable",
-  });
+  await (await openStoredTree(store, { tree, layout }, cache)).close();
+  await t.throwsAsync(
+    new TreeCache({ store: unreachable(store), directory: `${cache}2`, retries: impatient }).open({ tree, layout }),
+    {
+      code: "store-unavailable",
+    },
+  );
 });
 
 test("a ref resolves for those who trust its key, at its version and at current", async (t) => {

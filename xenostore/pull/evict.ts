@@ -1,0 +1,58 @@
+/** Makes room in a cache: (C1), (C2) and (C3) in cache-files.ts. */
+import { closeSync } from "node:fs";
+import fs from "node:fs/promises";
+import path from "node:path";
+import { XenoError } from "../../cowfs/errors.ts";
+import { waitForLock } from "../../cowfs/journals/lock.ts";
+import { type CachedFile, listCachedFiles } from "./cache-files.ts";
+
+export interface Eviction {
+  /** What the cache holds after it, and what was taken away. */
+  readonly keptBytes: number;
+  readonly freedBytes: number;
+  /** Of what is kept: bytes of trees that somebody has open. */
+  readonly pinnedBytes: number;
+}
+
+/** Deletes the least recently used files that nobody has open until at most `maxBytes` are left. */
+export async function evict(
+  treesDirectory: string,
+  maxBytes: number,
+  isOpenHere: (tree: string) => boolean = () => false,
+): Promise<Eviction> {
+  const files = await listCachedFiles(treesDirectory);
+  let keptBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  let freedBytes = 0;
+  const locks = new Map<string, number | undefined>();
+  try {
+    for (const { tree, file, bytes } of files.sort(compareAge)) {
+      if (keptBytes <= maxBytes) break;
+      if (!locks.has(tree)) locks.set(tree, isOpenHere(tree) ? undefined : await tryLock(treesDirectory, tree));
+      if (locks.get(tree) === undefined) continue;
+      await fs.rm(file, { force: true });
+      keptBytes -= bytes;
+      freedBytes += bytes;
+    }
+  } finally {
+    for (const lock of locks.values()) if (lock !== undefined) closeSync(lock);
+  }
+  const isPinned = ({ tree }: CachedFile) => locks.has(tree) && locks.get(tree) === undefined;
+  const pinnedBytes = files.filter(isPinned).reduce((sum, { bytes }) => sum + bytes, 0);
+  return { keptBytes, freedBytes, pinnedBytes };
+}
+
+/** Content before what describes it, the oldest first. */
+function compareAge(a: CachedFile, b: CachedFile): number {
+  if (a.isContent !== b.isContent) return a.isContent ? -1 : 1;
+  return a.usedAt - b.usedAt;
+}
+
+/** Undefined where somebody has the tree open. */
+async function tryLock(treesDirectory: string, tree: string): Promise<number | undefined> {
+  try {
+    return await waitForLock(path.join(treesDirectory, tree, "lock"), `the cache of tree ${tree}`, 0);
+  } catch (error) {
+    if (error instanceof XenoError && error.code === "in-use") return undefined;
+    throw error;
+  }
+}
