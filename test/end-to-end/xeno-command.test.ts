@@ -14,7 +14,7 @@ import { buildTestKernel } from "./guest-kernel.ts";
 const init = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc none /proc
-mkdir -p /www && echo "page of $(cat /proc/sys/kernel/hostname)" >/www/index.html
+mkdir -p /www && . /etc/xeno/environment; echo "page of $(cat /proc/sys/kernel/hostname), $STAGE: $(cat /etc/note)" >/www/index.html
 httpd -p 80 -h /www
 for button in /dev/input/event*; do (dd if=$button bs=24 count=1 of=/dev/null 2>&1 && poweroff -f) >/dev/null & done
 echo "guest: up" >/dev/console
@@ -83,14 +83,24 @@ test.serial("a deployment that is interrupted is taken back", async (t) => {
 
 test.serial("a deployment with a XenoServer down goes on with the others; the exit code tells", async (t) => {
   await xeno.json("server", "stop", "b");
-  const options = ["--memory", "128", "--cpus", "1", "--name", "web", "--hostname", "earl", "--append", "quiet"];
-  const { code, stdout, stderr } = await xeno.run(["deploy", overlay, "--on", "a,b", ...options, "--json"]);
+  const document = {
+    overlay,
+    environment: { STAGE: "test" },
+    files: [{ path: "/etc/note", content: "for all" }],
+    servers: { a: { hostname: "earl", files: [{ path: "/etc/note", content: "for a" }] }, b: {} },
+  };
+  const folder = await xeno.write("web", { "web.json": JSON.stringify(document) });
+  const options = ["--memory", "128", "--cpus", "1", "--name", "web", "--append", "quiet", "--id", "request-of-web"];
+  const deploying = ["deploy", join(folder, "web.json"), ...options, "--json"];
+  const { code, stdout, stderr } = await xeno.run(deploying);
   t.is(code, 3, stderr);
   const [up, down] = JSON.parse(stdout);
   t.like(up, { server: "a", domain: "web" });
   t.regex(up.address, /^10\.77\.[12]\.1$/);
   t.true(up.bootMs > 0);
   t.like(down, { server: "b", error: { code: "server-unreachable" } });
+  const [again] = JSON.parse((await xeno.run(deploying)).stdout);
+  t.deepEqual(again, up, "the same request is done once");
   const none = await xeno.run(["deploy", "xenostore://demo/pag", "--on", "a"]);
   t.is(none.code, 1);
   t.regex(none.stderr, /^xeno: a: there is no xenostore:\/\/demo\/pag in .* \[overlay-unknown\]\n {6}did you mean/m);
@@ -110,7 +120,7 @@ test.serial("the doctor asks KVM with the kernel of the store, and shares the Xe
 test.serial("the guest is reached by forward, logs and console", async (t) => {
   const forward = await xeno.start(["forward", "a/web", "0:80"]);
   const url = `http://${forward.result.listening}/`;
-  await t.notThrowsAsync(waitForPage(url, "page of earl", 30_000, AbortSignal.timeout(60_000)));
+  await t.notThrowsAsync(waitForPage(url, "page of earl, test: for a", 30_000, AbortSignal.timeout(60_000)));
   const port = forward.result.listening.split(":")[1];
   t.is((await xeno.fail(["forward", "a/web", `${port}:80`])).code, "listen-failed");
   t.is(await forward.end(), 0);

@@ -39,7 +39,8 @@ export async function serveApi(
 function addServerRoutes(api: FastifyInstance, server: XenoServer, onShutDown: () => void): void {
   api.get("/v1/status", async () => server.status());
   api.get("/v1/traffic", async () => server.traffic());
-  api.post<{ Body: Deployment }>("/v1/deployments", { schema: { body: Deployment } }, async ({ body }, reply) => {
+  const deployments = { schema: { body: Deployment }, bodyLimit: maxDeploymentBytes };
+  api.post<{ Body: Deployment }>("/v1/deployments", deployments, async ({ body }, reply) => {
     return reply.code(202).send(await server.deploy(body));
   });
   api.get<{ Params: schemas.TaskParameters; Querystring: schemas.TaskQuery }>(
@@ -58,6 +59,9 @@ function addServerRoutes(api: FastifyInstance, server: XenoServer, onShutDown: (
     },
   );
 }
+
+/** Its files are in it. */
+const maxDeploymentBytes = 2 * 1024 * 1024;
 
 function addDomainRoutes(api: FastifyInstance, server: XenoServer): void {
   const params = schemas.DomainParameters;

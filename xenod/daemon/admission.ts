@@ -34,7 +34,7 @@ export function admitMemory(memoryMiB: number, records: readonly DomainRecord[])
 }
 
 /** What a document may ask for and this XenoServer does not do: refused, so that nobody counts on it. */
-const notDone = ["cpu", "network", "journalMiB", "environment", "files", "ports", "restart"] as const;
+const notDone = ["cpu", "network", "journalMiB", "ports", "restart"] as const;
 
 /** Throws `not-supported`. */
 export function refuseWhatIsNotDone(deployment: Deployment): void {

@@ -7,6 +7,7 @@ import { describeLink } from "../links/addresses.ts";
 import { createLink } from "../links/guest-link.ts";
 import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
+import { composeGuestFiles } from "./guest-files.ts";
 import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
 
 export async function deployDomain(
@@ -34,7 +35,9 @@ export async function deployDomain(
   await records.save(record);
   undoLater("link and export", () => releaseResources(host, record));
   const link = await createLink({ ...describeLinkOf(host, name), address: record.address });
-  const { events, hasInit } = await fileServer.putExport(name, describeExport(host, record), signal);
+  const files = composeGuestFiles(deployment);
+  const { events, ...opened } = await fileServer.putExport(name, describeExport(host, record), signal);
+  const { hasInit } = files.length === 0 ? opened : await fileServer.layFiles(name, files, signal);
   step("template", events.layers);
   step("overlay", events.opened);
   step("fileServer", events.listening);

@@ -10,6 +10,7 @@ import { deployDomain } from "./deploy-domain.ts";
 import { chooseName, type Deployment } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { watchBoot } from "./follow-domain.ts";
+import { composeGuestFiles } from "./guest-files.ts";
 import type { Host } from "./host.ts";
 import type { TaskList } from "./task-list.ts";
 
@@ -78,6 +79,7 @@ export class Deployments {
     const { records, pool } = this.#host;
     this.#ending.throwIfAborted();
     refuseWhatIsNotDone(deployment);
+    composeGuestFiles(deployment);
     const all = records.list();
     if (all.length >= maxDomains)
       throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });

@@ -188,14 +188,18 @@ export class XenoServer {
   }
 
   domains(): DomainRecord[] {
-    return this.#host.records.list();
+    return this.#host.records.list().map(withoutContents);
   }
 
   async domain(name: string): Promise<DomainView> {
     const record = this.#host.records.get(name);
     const exported = record.exported ? await this.#host.fileServer.getExport(name).catch(() => undefined) : undefined;
     const files = domainFiles(this.#host.records.directoryOf(name));
-    return { ...record, console: record.state === "running" ? files.console : undefined, export: exported };
+    return {
+      ...withoutContents(record),
+      console: record.state === "running" ? files.console : undefined,
+      export: exported,
+    };
   }
 
   /** The end of what the guest printed on its console, at most so many bytes. */
@@ -294,4 +298,11 @@ export class XenoServer {
       await this.#startFileServer().catch((error) => this.options.log.error({ err: error }, "no file server"));
     }
   }
+}
+
+/** What is laid over a guest's root may be secret, and is long: it is told by its paths. */
+function withoutContents(record: DomainRecord): DomainRecord {
+  const { files, ...deployment } = record.deployment;
+  if (files === undefined) return record;
+  return { ...record, deployment: { ...deployment, files: files.map(({ path }) => ({ path })) } };
 }

@@ -6,6 +6,7 @@ import type {
   ExportSpecification,
   ExportStatus,
   FileServerStatus,
+  FileToLay,
   SnapshotFork,
   SnapshotReference,
 } from "./protocol.ts";
@@ -31,6 +32,11 @@ export class FileServerClient {
   putExport(id: string, specification: ExportSpecification, signal?: AbortSignal): Promise<ExportStatus> {
     const body = specification;
     return this.#client.request({ method: "PUT", path: `/exports/${id}`, body, deadlineMs: openDeadlineMs, signal });
+  }
+
+  /** Before the guest first runs: see lay-files.ts. */
+  layFiles(id: string, files: readonly FileToLay[], signal?: AbortSignal): Promise<ExportStatus> {
+    return this.#client.request({ method: "POST", path: `/exports/${id}/files`, body: files, signal });
   }
 
   /** Missing is fine. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { type Static, Type } from "typebox";
 import type { ExportTable } from "./export-table.ts";
-import { ExportSpecification, exportIdPattern, type FileServerStatus } from "./protocol.ts";
+import { ExportSpecification, exportIdPattern, type FileServerStatus, FileToLay } from "./protocol.ts";
 import { addSnapshotRoutes } from "./snapshot-routes.ts";
 
 const Parameters = Type.Object({ id: Type.String({ pattern: exportIdPattern }) });
@@ -24,4 +24,12 @@ export function addControlRoutes(server: FastifyInstance, table: ExportTable, st
   server.post<{ Params: Parameters }>("/exports/:id/epoch", { schema }, async ({ params }) =>
     table.startEpoch(params.id),
   );
+  server.post<{ Params: Parameters; Body: FileToLay[] }>(
+    "/exports/:id/files",
+    { schema: { ...schema, body: Type.Array(FileToLay, { maxItems: 1000 }) }, bodyLimit: maxFilesBytes },
+    async ({ params, body }) => table.layFiles(params.id, body),
+  );
 }
+
+/** In base64, of a deployment's. */
+const maxFilesBytes = 2 * 1024 * 1024;

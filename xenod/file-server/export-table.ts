@@ -14,7 +14,7 @@ import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
 import type { fileServerFiles } from "./files.ts";
 import type { KeeperChannel } from "./keeper-channel.ts";
-import type { ExportSpecification, ExportStatus } from "./protocol.ts";
+import type { ExportSpecification, ExportStatus, FileToLay } from "./protocol.ts";
 import { type ExportContext, type SavedEvents, type SavedExport, ServedExport } from "./served-export.ts";
 
 const maxExports = 1024;
@@ -96,6 +96,15 @@ export class ExportTable {
       const { specification, bootEpoch } = served;
       await writeStateFile(this.#options.files.exportFile(id), { format: 1, specification, bootEpoch: bootEpoch + 1 });
       served.startEpoch(bootEpoch + 1);
+      return served.status;
+    });
+  }
+
+  /** Lays files over the root of a guest that has not run yet. */
+  layFiles(id: string, files: readonly FileToLay[]): Promise<ExportStatus> {
+    return this.#queues.run(id, async () => {
+      const served = this.#find(id);
+      await served.layFiles(files);
       return served.status;
     });
   }

@@ -1,9 +1,12 @@
 /** Opens what an export serves: the union of a journal over its layers, and NFS over that. */
 import { XenoError } from "../../cowfs/errors.ts";
+import type { FileId } from "../../cowfs/file-system.ts";
 import { exportFileSystem, type NfsExport } from "../../cowfs/nfs/export.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import { openUnion, type UnionFileSystem } from "../../cowfs/union/union.ts";
 import { locateFile } from "./locate-file.ts";
+
+export const defaultInit = "/sbin/init";
 
 export interface ExportOpening {
   readonly url: string;
@@ -26,7 +29,8 @@ export interface ExportOpening {
 export interface OpenedExport {
   readonly union: UnionFileSystem;
   readonly exported: NfsExport;
-  readonly hasInit: boolean;
+  /** The program of `initPath`, whose first read is told; undefined where there is none. */
+  readonly init: FileId | undefined;
   /** Cuts the connections and closes the journal. */
   close(): Promise<void>;
 }
@@ -48,7 +52,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
   });
   try {
     // Looking for init opens what the root's `.mount` names: a deployment that cannot have it is refused here.
-    const init = await locateFile(union, opening.initPath ?? "/sbin/init", signal).catch((error) => {
+    const init = await locateFile(union, opening.initPath ?? defaultInit, signal).catch((error) => {
       throw mountError ?? error;
     });
     if (mountError !== undefined) throw mountError;
@@ -68,7 +72,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
     return {
       union,
       exported,
-      hasInit: init !== undefined,
+      init,
       async close() {
         exported.close();
         await union.close();

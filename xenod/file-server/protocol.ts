@@ -60,6 +60,20 @@ export const SnapshotFork = Type.Object(
 );
 export type SnapshotFork = Static<typeof SnapshotFork>;
 
+/** See lay-files.ts. */
+export const FileToLay = Type.Object(
+  {
+    path: Type.String({ pattern: "^/", maxLength: 4095 }),
+    base64: Type.String(),
+    /** Permission bits. */
+    mode: Type.Integer({ minimum: 0, maximum: 0o7777 }),
+    uid: Type.Integer({ minimum: 0, maximum: 0xffff_fffe }),
+    gid: Type.Integer({ minimum: 0, maximum: 0xffff_fffe }),
+  },
+  { additionalProperties: false },
+);
+export type FileToLay = Static<typeof FileToLay>;
+
 export const exportIdPattern = "^[a-z0-9-]{1,40}$";
 
 /** When things first happened, in ms since the epoch; what has not happened yet is absent. Survives restarts. */

@@ -6,12 +6,15 @@
  */
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { XenoError } from "../../cowfs/errors.ts";
 import type { Journal } from "../../cowfs/journals/journal.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { describeError, type ErrorBody } from "../http/json-server.ts";
 import { writeStateFile } from "../state-file.ts";
-import { type OpenedExport, openExport } from "./open-export.ts";
-import type { ExportEvents, ExportSpecification, ExportStatus, ListenAddress } from "./protocol.ts";
+import { layFiles } from "./lay-files.ts";
+import { locateFile } from "./locate-file.ts";
+import { defaultInit, type OpenedExport, openExport } from "./open-export.ts";
+import type { ExportEvents, ExportSpecification, ExportStatus, FileToLay, ListenAddress } from "./protocol.ts";
 
 /** `<state>/exports/<id>.json` */
 export interface SavedExport {
@@ -101,6 +104,17 @@ export class ServedExport {
     return this.#opened?.union.core.journal;
   }
 
+  async layFiles(files: readonly FileToLay[]): Promise<void> {
+    if (this.#opened === undefined)
+      throw new XenoError("export-busy", `export ${this.id} is ${this.#state}`, { hint: "ask again in a moment" });
+    const { union, init } = this.#opened;
+    await layFiles(union, files, this.#ended.signal);
+    // Where one of them is the init program itself, the first read of that one is to be told.
+    if ((await locateFile(union, this.specification.initPath ?? defaultInit, this.#ended.signal)) === init) return;
+    this.keepOpen();
+    await this.#recovering;
+  }
+
   get status(): ExportStatus {
     const checkpointFailure = this.#opened?.union.core.journal.checkpointFailure;
     return {
@@ -110,7 +124,7 @@ export class ServedExport {
       port: this.#port,
       bootEpoch: this.bootEpoch,
       events: this.#events,
-      hasInit: this.#opened?.hasInit ?? false,
+      hasInit: this.#opened?.init !== undefined,
       failures: this.#failures,
       checkpointFailure: checkpointFailure === undefined ? undefined : String(checkpointFailure),
       error: this.#error,
