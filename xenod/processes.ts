@@ -11,6 +11,11 @@ export async function readStartTime(pid: number): Promise<string | undefined> {
   return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
 }
 
+/** Of this life of the host: random(4). */
+export async function readBootId(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "latin1")).trim();
+}
+
 /** Whether the process was gone within the time. */
 export async function waitUntilGone(pid: number, startTime: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;

@@ -63,7 +63,20 @@ export function createDomainCommands(): Command[] {
       printResult(json, { [flags.remove ? "removed" : "stopped"]: label });
     });
 
-  return [ps, logs, stop];
+  const start = new Command("start")
+    .description("boot a domain that ended, from the journal that it left")
+    .addArgument(domainArgument())
+    .addHelpText("after", "\nDone when its init runs.\n\nExample:\n  xeno start a/apache")
+    .action(async (target: DomainTarget, _options, command: Command) => {
+      const { json, home, signal } = readContext(command);
+      const { client, label } = await findTarget(home, target);
+      const { task } = await client.start(target.domain, signal);
+      await client.waitForTask(task, undefined, signal);
+      const { address } = await client.domain(target.domain, signal);
+      printResult(json, { started: label, address });
+    });
+
+  return [ps, logs, start, stop];
 }
 
 function describe(server: string, { name, state, address, reason, deployment }: DomainRecord): Row {

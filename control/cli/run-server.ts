@@ -9,6 +9,7 @@ import { InvalidArgumentError } from "commander";
 import { pino } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
+import { isUp } from "../../xenod/daemon/admission.ts";
 import { runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
 import { joinClient, joinServer, leaveNetwork, maxLocalServers, type ServerNetwork } from "../network/local-network.ts";
 import { withNetworkLock } from "../network/network-lock.ts";
@@ -131,7 +132,7 @@ function chooseNumber(servers: readonly RegisteredServer[]): number {
 /** Without guests that need it the file server ends too; true when it did. */
 async function endUnlessNeeded(client: XenodClient, name: string): Promise<boolean> {
   try {
-    const needing = (await client.domains()).filter(({ state }) => state === "running" || state === "deploying");
+    const needing = (await client.domains()).filter(({ state }) => isUp(state));
     if (needing.length > 0) {
       tell(
         `${needing.map((domain) => `${name}/${domain.name}`).join(", ")} will go on: xeno server stop ${name} ends all`,

@@ -1,16 +1,17 @@
 /** One real guest, from deployment to removal, while everything around it is killed. In order: each test goes on from the last. */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { FileServerClient } from "../../xenod/file-server/client.ts";
+import { stopFileServer } from "../../xenod/file-server/start.ts";
 import { findQemu } from "../../xenod/hypervisors/qemu/qemu-process.ts";
 import { fileServerPort, serverAddress } from "../../xenod/links/addresses.ts";
-import { createLink } from "../../xenod/links/guest-link.ts";
+import { createLink, deleteLink } from "../../xenod/links/guest-link.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
-import { readStartTime } from "../../xenod/processes.ts";
+import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { publishFiles } from "../xenod/published.ts";
 import { publishTestKernel } from "./guest-kernel.ts";
 import { type RunningServer, startXenoServer } from "./xeno-server.ts";
@@ -40,6 +41,16 @@ touch /data/been
 reboot -f
 `;
 
+/** Counts its boots in its journal; powers off in the first. */
+const phoenix = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+echo boot >>/data/boots
+sync
+echo "guest: boot $(wc -l </data/boots)"
+[ $(wc -l </data/boots) -gt 1 ] || poweroff -f
+while true; do sleep 1; done
+`;
+
 let server: RunningServer;
 let deployment: { id: string; name: string; overlay: string; kernel: string; memoryMiB: number; cpus: number };
 const teardowns: (() => unknown)[] = [];
@@ -51,8 +62,11 @@ test.before(async (t) => {
   const overlay = await publishFiles(
     server.published,
     "writer",
-    { "bin/busybox": busybox, "sbin/init": init, "sbin/restless": restless },
-    { executables: ["bin/busybox", "sbin/init", "sbin/restless"], directories: ["dev", "proc", "sys", "data", "root"] },
+    { "bin/busybox": busybox, "sbin/init": init, "sbin/restless": restless, "sbin/phoenix": phoenix },
+    {
+      executables: ["bin/busybox", "sbin/init", "sbin/restless", "sbin/phoenix"],
+      directories: ["dev", "proc", "sys", "data", "root"],
+    },
   );
   deployment = { id: randomUUID(), name: "guest", overlay, kernel, memoryMiB: 128, cpus: 1 };
 });
@@ -218,6 +232,48 @@ test.serial(
     t.is(epoch, 1);
     t.like(await server.client.domain(domain), { state: "stopped", intent: "running", exported: false });
     await server.client.waitForTask((await server.client.remove(domain)).task);
+  },
+);
+
+test.serial(
+  "a domain so marked starts again from its journal: after it ended, and after its host booted",
+  async (t) => {
+    const wanted = { ...deployment, name: "phoenix", init: "/sbin/phoenix", restart: "always" as const };
+    await server.client.deploy({ ...wanted, id: randomUUID() });
+    const console = join(server.stateDirectory, "domains/phoenix/console.log");
+    const waitForBoot = async (boot: number) => {
+      const end = performance.now() + 120_000;
+      while (!(await readFile(console, "latin1").catch(() => "")).includes(`guest: boot ${boot}`)) {
+        if (performance.now() > end) throw new Error(`no boot ${boot}: ${await server.readLogs()}`);
+        await delay(100);
+      }
+    };
+    await waitForBoot(2);
+    const first = await server.client.domain("phoenix");
+    t.like(first, { state: "running", intent: "running", restarts: 1, endedBy: "power-off" });
+    t.is(first.export?.bootEpoch, 65_536);
+    // The host boots anew: nothing runs, and no network namespace is there.
+    await server.kill();
+    for (const name of ["guest", "phoenix"]) {
+      const qemu = (await findQemu(join(server.stateDirectory, "domains", name)))!;
+      process.kill(qemu.pid, "SIGKILL");
+      await waitUntilGone(qemu.pid, qemu.startTime, 10_000);
+      await deleteLink({ prefix: server.prefix, server: "a", domain: name });
+      const file = join(server.stateDirectory, "domains", name, "record.json");
+      await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, "utf8")), hostBoot: "another" }));
+    }
+    await stopFileServer(server.stateDirectory);
+    await server.launch();
+    await waitForBoot(3);
+    t.like(await server.client.domain("guest"), { state: "crashed", reason: "its host was restarted" });
+    t.like(await server.client.domain("phoenix"), { state: "running", restarts: 2 });
+    await server.client.waitForTask((await server.client.stop("phoenix", 100)).task);
+    t.like(await server.client.domain("phoenix"), { state: "stopped", intent: "stopped", link: false });
+    await server.client.waitForTask((await server.client.remove("phoenix")).task);
+    const written = await lastOk();
+    await server.client.waitForTask((await server.client.start("guest")).task);
+    t.log(`the guest had written ${written} files`);
+    t.like(await server.client.domain("guest"), { state: "running", restarts: 1, address: "10.77.1.1" });
   },
 );
 

@@ -90,6 +90,11 @@ export class XenodClient {
     return this.#client.request({ method: "GET", path: `/v1/domains/${name}/log?bytes=${bytes}`, signal });
   }
 
+  /** Boots a domain that ended, from its journal. */
+  start(name: string, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: `/v1/domains/${name}/start`, signal });
+  }
+
   stop(name: string, graceMs?: number, signal?: AbortSignal): Promise<Begun> {
     return this.#client.request({ method: "POST", path: `/v1/domains/${name}/stop`, body: { graceMs }, signal });
   }

@@ -8,6 +8,7 @@
  *     GET    /v1/domains
  *     GET    /v1/domains/NAME
  *     GET    /v1/domains/NAME/log        the end of the console, as text
+ *     POST   /v1/domains/NAME/start      202 {task, domain}
  *     POST   /v1/domains/NAME/stop       202 {task, domain}
  *     DELETE /v1/domains/NAME            202 {task, domain}
  *     POST   /v1/shutdown                when all guests have ended; Xenod ends then
@@ -75,6 +76,14 @@ function addDomainRoutes(api: FastifyInstance, server: XenoServer): void {
     async ({ params, query }, reply) => {
       const text = await server.readConsoleLog(params.name, query.bytes);
       return reply.type("text/plain; charset=utf-8").send(text);
+    },
+  );
+  api.post<{ Params: schemas.DomainParameters }>(
+    "/v1/domains/:name/start",
+    { schema: { params } },
+    async ({ params }, reply) => {
+      const task = await server.start(params.name);
+      return reply.code(202).send({ task: task.id, domain: params.name });
     },
   );
   api.post<{ Params: schemas.DomainParameters; Body: schemas.StopBody }>(

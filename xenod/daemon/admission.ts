@@ -10,10 +10,15 @@ const overheadMiB = 96;
 /** What guests may have of the host's memory. */
 const guestShare = 0.9;
 
+/** Whether a domain in this state has, or is about to have, what a guest takes of the host. */
+export function isUp(state: DomainRecord["state"]): boolean {
+  return state === "running" || state === "deploying" || state === "starting";
+}
+
 /** MiB that this XenoServer's guests take, or are about to. */
 export function countGuestMemory(records: readonly DomainRecord[]): number {
   return records
-    .filter(({ state }) => state === "running" || state === "deploying")
+    .filter(({ state }) => isUp(state))
     .reduce((sum, { deployment }) => sum + deployment.memoryMiB + overheadMiB, 0);
 }
 
@@ -34,7 +39,7 @@ export function admitMemory(memoryMiB: number, records: readonly DomainRecord[])
 }
 
 /** What a document may ask for and this XenoServer does not do: refused, so that nobody counts on it. */
-const notDone = ["cpu", "network", "journalMiB", "ports", "restart"] as const;
+const notDone = ["cpu", "network", "journalMiB", "ports"] as const;
 
 /** Throws `not-supported`. */
 export function refuseWhatIsNotDone(deployment: Deployment): void {

@@ -154,3 +154,12 @@ export function chooseName({ name, overlay }: Deployment, isTaken: (name: string
     if (!isTaken(candidate)) return candidate;
   }
 }
+
+/** Where a deployment's kernel is: the layer's URL, and the directory in it. */
+export function locateKernel({ overlay, kernel }: Pick<Deployment, "overlay" | "kernel">): {
+  url: string;
+  folder: string;
+} {
+  const inOverlay = /^overlay:(\/.*)$/.exec(kernel);
+  return inOverlay === null ? { url: kernel, folder: "" } : { url: overlay, folder: inOverlay[1] };
+}

@@ -1,18 +1,18 @@
 /**
- * Deployments from request to init: admission, one after the other, so that two requests never count on the same room; then a
- * task that goes on by itself.
+ * Domains from request to init, the first time and again: admission, one after the other, so that two requests never count on
+ * the same room; then a task that goes on by itself.
  */
 import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
-import { admitMemory, refuseWhatIsNotDone } from "./admission.ts";
-import { deployDomain } from "./deploy-domain.ts";
-import { chooseName, type Deployment } from "./deployment.ts";
+import { admitMemory, isUp, refuseWhatIsNotDone } from "./admission.ts";
+import { chooseName, type Deployment, locateKernel } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { watchBoot } from "./follow-domain.ts";
 import { composeGuestFiles } from "./guest-files.ts";
 import type { Host } from "./host.ts";
-import type { TaskList } from "./task-list.ts";
+import { deployDomain, startDomain } from "./start-domain.ts";
+import type { Task, TaskList } from "./task-list.ts";
 
 export interface BegunDeployment {
   /** The task's id; one of long ago may be forgotten while its domain lives. */
@@ -86,14 +86,15 @@ export class Deployments {
     const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
     admitMemory(deployment.memoryMiB, all);
     const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending);
-    const kernel = await this.#layers.resolveUrl(deployment.kernel, this.#ending);
+    const { url: kernelUrl } = locateKernel(deployment);
+    const kernel = kernelUrl === deployment.overlay ? overlay : await this.#layers.resolveUrl(kernelUrl, this.#ending);
     const address = pool?.choose((candidate) => all.some((record) => record.address === candidate));
     const accepted = Date.now();
     const { promise: recorded, resolve: go, reject: giveUp } = Promise.withResolvers<DomainRecord>();
     const task = await this.#tasks.start({ kind: "deploy", domain: name, request: deployment.id }, async ({ step }) => {
       const record = await recorded;
       step("accepted", accepted);
-      return await this.#deploy(record, step);
+      return await this.#boot(record, deployDomain, step);
     });
     const record: DomainRecord = {
       format: 1,
@@ -119,13 +120,47 @@ export class Deployments {
     return { task: task.id, domain: name, isRepeated: false };
   }
 
-  async #deploy(record: DomainRecord, onStep: (step: string, at: number) => void): Promise<unknown> {
+  /** Boots a domain that ended, from its journal; asked again meanwhile, it is the same task. Throws `domain-busy`, `memory-short`. */
+  async start(name: string): Promise<Task> {
+    const { records, queues, pool } = this.#host;
+    return await queues.run(admissionQueue, () =>
+      queues.run(name, async () => {
+        const record = records.get(name);
+        this.#ending.throwIfAborted();
+        const underWay = this.#tasks.findRunning("start", name);
+        if (underWay !== undefined) return underWay;
+        if (isUp(record.state) || record.intent === "removed")
+          throw new XenoError("domain-busy", `domain ${name} is ${record.state}`, {
+            hint: "xeno ps shows what it does",
+          });
+        admitMemory(record.deployment.memoryMiB, records.list());
+        const taken = records.list();
+        record.address = pool?.choose((candidate) => taken.some(({ address }) => address === candidate));
+        record.intent = "running";
+        record.state = "starting";
+        record.reason = undefined;
+        record.restarts = (record.restarts ?? 0) + 1;
+        record.steps = { accepted: Date.now() };
+        await records.save(record);
+        return await this.#tasks.start({ kind: "start", domain: name }, ({ step }) => {
+          step("accepted", record.steps.accepted);
+          return this.#boot(record, startDomain, step);
+        });
+      }),
+    );
+  }
+
+  async #boot(
+    record: DomainRecord,
+    bring: typeof deployDomain,
+    onStep: (step: string, at: number) => void,
+  ): Promise<unknown> {
     const { name } = record;
     const cancelled = new AbortController();
     this.#underWay.set(name, cancelled);
     const signal = AbortSignal.any([cancelled.signal, this.#ending]);
     try {
-      await this.#host.queues.run(name, () => deployDomain(this.#host, record, onStep, signal));
+      await this.#host.queues.run(name, () => bring(this.#host, record, onStep, signal));
     } finally {
       this.#underWay.delete(name);
     }

@@ -31,6 +31,9 @@ export const deploymentSteps = [
 ] as const;
 export type DeploymentStep = (typeof deploymentSteps)[number];
 
+/** Why a guest that was to run does not. */
+export type EndCause = "power-off" | "crash" | "host-boot";
+
 export interface DomainRecord {
   readonly format: 1;
   readonly name: string;
@@ -40,8 +43,17 @@ export interface DomainRecord {
   readonly overlayTree: string;
   readonly kernelTree: string;
   intent: "running" | "stopped" | "removed";
-  /** `deploying`: the guest has never run. `stopped`: it ended as it should. `crashed`: it did not. */
-  state: "deploying" | "running" | "stopped" | "crashed";
+  /**
+   * `deploying`: the guest has never run. `starting`: it ran before, and is to run again. `stopped`: it ended as it should.
+   * `crashed`: it did not.
+   */
+  state: "deploying" | "starting" | "running" | "stopped" | "crashed";
+  /** How often it was started again. */
+  restarts?: number;
+  /** Of the host (random(4)), when the guest was last started. */
+  hostBoot?: string;
+  /** By itself, not by a client. */
+  endedBy?: EndCause;
   /** In words, where there is more to say. */
   reason?: string;
   /** Its routable address, while it has one. */

@@ -9,9 +9,10 @@ export async function stopDomain(
   graceMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  if (record.state !== "running") return;
+  // Noted also of one that has ended: it is not started again by itself.
   record.intent = "stopped";
   await host.records.save(record);
+  if (record.state !== "running") return;
   await endGuest(host, record, graceMs, signal);
   await releaseResources(host, record);
   record.state = "stopped";

@@ -29,11 +29,13 @@ async function noteEnd(host: Host, record: DomainRecord, domain: Domain, why: "s
   if (record.intent !== "running" || record.state !== "running") return;
   host.log.info({ domain: record.name, why }, "the guest ended");
   record.state = why;
+  record.endedBy = why === "stopped" ? "power-off" : "crash";
   record.reason = why === "stopped" ? "the guest powered off" : "the guest crashed; its console log says how";
   record.ended = Date.now();
   await host.records.save(record);
   await releaseResources(host, record);
   await host.records.save(record);
+  host.onEnd(record);
 }
 
 /**

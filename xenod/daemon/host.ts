@@ -24,21 +24,30 @@ export interface Host {
   readonly domains: Map<string, Domain>;
   /** One queue per domain. */
   readonly queues: SerialQueues;
+  /** Told of each domain whose guest ended by itself, when it is settled. */
+  onEnd(record: DomainRecord): void;
   readonly log: Logger;
 }
+
+/** A guest that resets itself takes the next one each time. */
+const epochsOfStart = 65_536;
 
 export function describeLinkOf(host: Host, name: string) {
   return { prefix: host.linkPrefix, server: host.name, domain: name };
 }
 
 /** A domain's root as its file server is asked for it, each time the same. */
-export function describeExport(host: Host, { name, deployment, overlayTree }: DomainRecord): ExportSpecification {
+export function describeExport(
+  host: Host,
+  { name, deployment, overlayTree, restarts }: DomainRecord,
+): ExportSpecification {
   return {
     url: deployment.overlay,
     tree: overlayTree,
     journal: host.records.journalOf(name),
     listen: { namespace: nameLink(describeLinkOf(host, name)), host: serverAddress, port: fileServerPort },
     initPath: deployment.init,
+    bootEpoch: restarts && (restarts * epochsOfStart) % 2 ** 32,
   };
 }
 

@@ -1,6 +1,7 @@
 /**
  * Kernels as files that a hypervisor can load: taken out of their trees once, verified on the way, whole or not at all.
  */
+import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -51,29 +52,31 @@ export class KernelImages {
       if (name.endsWith(".tmp")) await rm(join(this.#directory, name), { recursive: true, force: true });
   }
 
-  /** The files of the kernel template `url`, which was resolved to `tree`. */
-  prepare(url: string, tree: string, signal: AbortSignal): Promise<KernelImage> {
-    return this.#queues.run(tree, async () => {
-      const directory = join(this.#directory, tree);
-      const text = await readFile(join(directory, "config.json"), "utf8").catch(() => this.#extract(url, tree, signal));
+  /** The files of the kernel template `url`, which was resolved to `tree`; or of a directory of that tree. */
+  prepare(url: string, tree: string, signal: AbortSignal, folder = ""): Promise<KernelImage> {
+    const id = folder === "" ? tree : `${tree}-${createHash("sha256").update(folder).digest("hex").slice(0, 16)}`;
+    return this.#queues.run(id, async () => {
+      const directory = join(this.#directory, id);
+      const text = await readFile(join(directory, "config.json"), "utf8").catch(() =>
+        this.#extract({ url, tree, folder, id }, signal),
+      );
       const { kernel, initramfs, commandLine } = parseConfiguration(url, text);
       return { kernel: join(directory, kernel), initramfs: join(directory, initramfs), commandLine };
     });
   }
 
-  async #extract(url: string, id: string, signal: AbortSignal): Promise<string> {
+  async #extract({ url, tree: pinned, folder, id }: Extraction, signal: AbortSignal): Promise<string> {
     const temporary = join(this.#directory, `${id}.tmp`);
-    const { tree, close } = await this.#layers.open(url, id, signal);
+    const { tree, close } = await this.#layers.open(url, pinned, signal);
     try {
+      const where = { url, tree, directory: findFolder(url, tree, folder) };
       await rm(temporary, { recursive: true, force: true });
       await mkdir(temporary, { recursive: true, mode: 0o700 });
-      const text = (await collect(readPieces(url, tree, "config.json", maxConfigurationBytes, signal))).toString(
-        "utf8",
-      );
+      const text = (await collect(readPieces(where, "config.json", maxConfigurationBytes, signal))).toString("utf8");
       const { kernel, initramfs } = parseConfiguration(url, text);
       for (const name of new Set([kernel, initramfs, "config.json"])) {
         const file = join(temporary, name);
-        const content = Readable.from(readPieces(url, tree, name, maxImageBytes, signal));
+        const content = Readable.from(readPieces(where, name, maxImageBytes, signal));
         await pipeline(content, createWriteStream(file, { flags: "wx", mode: 0o600 }));
         await syncFile(file);
       }
@@ -94,14 +97,33 @@ export class KernelImages {
   }
 }
 
+interface Extraction {
+  readonly url: string;
+  readonly tree: string;
+  readonly folder: string;
+  /** Of the extracted files. */
+  readonly id: string;
+}
+
+/** The directory's inode. Links are not followed: a path of a publisher's leads nowhere else. */
+function findFolder(url: string, tree: Tree, folder: string): number {
+  let directory = 0;
+  for (const name of folder.split("/").filter((part) => part !== "")) {
+    directory = tree.find(directory, Buffer.from(name, "utf8").toString("latin1"));
+    const isDirectory =
+      directory >= 0 && directory !== whiteout && (tree.mode(directory) & FileType.mask) === FileType.directory;
+    if (!isDirectory) throw notAKernel(url, `it has no directory ${folder}`);
+  }
+  return directory;
+}
+
 async function* readPieces(
-  url: string,
-  tree: Tree,
+  { url, tree, directory }: { url: string; tree: Tree; directory: number },
   name: string,
   maxBytes: number,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const inode = tree.find(0, name);
+  const inode = tree.find(directory, name);
   const isFile = inode >= 0 && inode !== whiteout && (tree.mode(inode) & FileType.mask) === FileType.regular;
   if (!isFile || tree.size(inode) > maxBytes) throw notAKernel(url, isFile ? `its ${name} is too large` : `no ${name}`);
   const size = tree.size(inode);

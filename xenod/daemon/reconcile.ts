@@ -6,13 +6,17 @@
  *     removed                  removed                           removed
  *     stopped                  stopped                           stopped
  *     running, deploying       taken back: it has never run      taken back
- *     running                  taken up; unpaused if need be     crashed
+ *     running, starting        taken back: as it was             taken back
+ *     running                  taken up; unpaused if need be     crashed, or its host was restarted
+ *
+ * What a domain that ended by itself does next, its restart policy says: see restarts.ts.
  */
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Domain } from "../hypervisors/hypervisor.ts";
 import { deleteLink, listLinks } from "../links/guest-link.ts";
+import { readBootId } from "../processes.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
 import { followDomain, watchBoot } from "./follow-domain.ts";
@@ -60,9 +64,19 @@ async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Pr
   }
   if (record.state === "running" && domain !== undefined) return await takeUp(host, record, domain, signal);
   await domain?.destroy();
+  if (record.state === "starting") {
+    record.state = "stopped";
+    record.reason = "its start was cut off";
+    record.ended = Date.now();
+    // What made it start is still so.
+    record.endedBy ??= "crash";
+    await records.save(record);
+  }
   if (record.state === "running") {
+    const isSameBoot = record.hostBoot === undefined || record.hostBoot === (await readBootId());
     record.state = "crashed";
-    record.reason = "the guest was gone when Xenod came back";
+    record.endedBy = isSameBoot ? "crash" : "host-boot";
+    record.reason = isSameBoot ? "the guest was gone when Xenod came back" : "its host was restarted";
     record.ended = Date.now();
     await records.save(record);
   }
@@ -70,6 +84,7 @@ async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Pr
     await releaseResources(host, record);
     await records.save(record);
   }
+  host.onEnd(record);
 }
 
 /** The guest goes on, and so does its export; one that was lost is made again from the record. */

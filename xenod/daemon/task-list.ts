@@ -12,7 +12,7 @@ import { listStateFiles, readStateFile, writeStateFile } from "../state-file.ts"
 export interface Task {
   readonly format: 1;
   readonly id: string;
-  readonly kind: "deploy" | "stop" | "remove";
+  readonly kind: "deploy" | "start" | "stop" | "remove";
   readonly domain: string;
   /** The client's own id of the request. */
   readonly request?: string;
@@ -85,6 +85,13 @@ export class TaskList {
 
   findByRequest(request: string): Task | undefined {
     for (const task of this.#tasks.values()) if (task.request === request) return task;
+    return undefined;
+  }
+
+  /** The one that is under way for a domain, if any. */
+  findRunning(kind: Task["kind"], domain: string): Task | undefined {
+    for (const task of this.#tasks.values())
+      if (task.kind === kind && task.domain === domain && task.state === "running") return task;
     return undefined;
   }
 

@@ -32,6 +32,7 @@ import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
 import { createProbingQemu } from "./probing-qemu.ts";
 import { reconcile } from "./reconcile.ts";
+import { Restarts } from "./restarts.ts";
 import { type Task, TaskList } from "./task-list.ts";
 
 export interface XenoServerOptions {
@@ -87,6 +88,7 @@ export class XenoServer {
   readonly #started = Date.now();
   readonly #ending = new AbortController();
   readonly #deployments: Deployments;
+  readonly #restarts: Restarts;
   #supervising: Promise<void> | undefined;
   #isShuttingDown = false;
 
@@ -138,9 +140,15 @@ export class XenoServer {
       kernels: new KernelImages(join(stateDirectory, "kernels"), layers),
       domains: new Map(),
       queues: new SerialQueues(),
+      onEnd: (record) => this.#restarts.consider(record),
       log,
     };
     this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
+    this.#restarts = new Restarts({
+      start: (name) => this.#deployments.start(name),
+      onFailed: (name, error) => log.error({ domain: name, err: error }, "the domain was not started again"),
+      signal: this.#ending.signal,
+    });
   }
 
   async #start(): Promise<void> {
@@ -156,11 +164,15 @@ export class XenoServer {
    * names nothing or is signed by nobody trusted. The same request again gives the same task.
    */
   async deploy(deployment: Deployment): Promise<BegunDeployment> {
-    if (this.#isShuttingDown)
-      throw new XenoError("server-ending", `XenoServer ${this.options.name} is being shut down`, {
-        hint: "deploy elsewhere, or start it again",
-      });
+    this.#refuseWhileEnding();
     return await this.#deployments.begin(deployment);
+  }
+
+  /** Boots a domain that ended, from its journal. Throws `domain-busy`, `memory-short`. */
+  async start(name: string): Promise<Task> {
+    this.#refuseWhileEnding();
+    this.#restarts.cancel(name);
+    return await this.#deployments.start(name);
   }
 
   /** Ends the guest: by its power button, after `graceMs` hard. */
@@ -178,6 +190,7 @@ export class XenoServer {
   async #end(kind: "stop" | "remove", name: string, act: (record: DomainRecord) => Promise<void>): Promise<Task> {
     return await this.tasks.start({ kind, domain: name }, async () => {
       this.#deployments.cancel(name);
+      this.#restarts.cancel(name);
       await this.#host.queues.run(name, async () => {
         const record = this.#host.records.find(name);
         // A deployment that was taken back has left nothing to end.
@@ -266,7 +279,10 @@ export class XenoServer {
   async shutdown({ graceMs, remove }: { graceMs: number; remove: boolean }): Promise<void> {
     const { records, queues, log } = this.#host;
     this.#isShuttingDown = true;
-    for (const { name } of records.list()) this.#deployments.cancel(name);
+    for (const { name } of records.list()) {
+      this.#deployments.cancel(name);
+      this.#restarts.cancel(name);
+    }
     const ended = await Promise.allSettled(
       records.list().map(({ name }) =>
         queues.run(name, async () => {
@@ -281,6 +297,13 @@ export class XenoServer {
     await stopFileServer(this.options.stateDirectory);
     const failed = ended.find((end) => end.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+  }
+
+  #refuseWhileEnding(): void {
+    if (!this.#isShuttingDown) return;
+    throw new XenoError("server-ending", `XenoServer ${this.options.name} is being shut down`, {
+      hint: "deploy elsewhere, or start it again",
+    });
   }
 
   async #startFileServer(): Promise<void> {

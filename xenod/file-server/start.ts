@@ -15,6 +15,8 @@ import { fileServerFiles } from "./files.ts";
 import type { FileServerConfiguration, FileServerStatus } from "./protocol.ts";
 
 const program = new URL("keeper.ts", import.meta.url).pathname;
+/** Two programs of a second of processor time each start, perhaps on a host that is just booting. */
+const startDeadlineMs = 90_000;
 /** The worker gets 10 s to close its journals. */
 const endDeadlineMs = 15_000;
 
@@ -48,7 +50,7 @@ export async function startFileServer(
     keeper.unref();
     await log.close();
   }
-  const client = new FileServerClient(stateDirectory, 20_000);
+  const client = new FileServerClient(stateDirectory, startDeadlineMs);
   try {
     return await client.status();
   } finally {

@@ -6,7 +6,7 @@
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readStartTime, waitUntilGone } from "../processes.ts";
+import { readBootId, readStartTime, waitUntilGone } from "../processes.ts";
 import { deleteNamespace, listNamespaces, listProcesses } from "./namespaces.ts";
 
 interface OwnerRecord {
@@ -74,8 +74,4 @@ async function endProcesses(namespace: string): Promise<void> {
     } catch {}
     await waitUntilGone(pid, startTime, 5_000);
   }
-}
-
-async function readBootId(): Promise<string> {
-  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
 }

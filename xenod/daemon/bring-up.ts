@@ -1,21 +1,26 @@
 /**
- * Brings up an admitted domain, step by step. What fails, or is killed and found by `reconcile`, is taken back in reverse
- * order until nothing is left; from the guest's first instruction on, the domain stays and only its state tells.
+ * From a domain's record to its running guest, step by step. What fails, or is killed and found by `reconcile`, is taken back in
+ * reverse order until nothing of the host's is left; from the guest's first instruction on, only the domain's state tells.
  */
 import { XenoError } from "../../cowfs/errors.ts";
+import type { FileToLay } from "../file-server/protocol.ts";
 import { describeLink } from "../links/addresses.ts";
 import { createLink } from "../links/guest-link.ts";
+import { readBootId } from "../processes.ts";
+import { locateKernel } from "./deployment.ts";
 import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
-import { composeGuestFiles } from "./guest-files.ts";
 import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
 
-export async function deployDomain(
-  host: Host,
-  record: DomainRecord,
-  onStep: (step: DeploymentStep, at: number) => void,
-  signal: AbortSignal,
-): Promise<void> {
+export interface BringUp {
+  /** Laid over the root first: where the guest has never run. */
+  readonly files: readonly FileToLay[];
+  onStep(step: DeploymentStep, at: number): void;
+  readonly signal: AbortSignal;
+}
+
+/** Settles when the guest's CPUs run, and it is followed. */
+export async function bringUp(host: Host, record: DomainRecord, { files, onStep, signal }: BringUp): Promise<void> {
   const { name, deployment } = record;
   const { records, fileServer, hypervisor, log } = host;
   const step = (which: DeploymentStep, at = Date.now()) => {
@@ -26,8 +31,8 @@ export async function deployDomain(
   const undoLater = (what: string, act: () => Promise<void>) =>
     undo.defer(() => act().catch((error) => log.error({ domain: name, error }, `cannot take back ${what}`)));
 
-  undoLater("the record", () => records.remove(name));
-  const image = await host.kernels.prepare(deployment.kernel, record.kernelTree, signal);
+  const { url: kernelUrl, folder } = locateKernel(deployment);
+  const image = await host.kernels.prepare(kernelUrl, record.kernelTree, signal, folder);
 
   // (R1) in domain-record.ts.
   record.link = true;
@@ -35,7 +40,6 @@ export async function deployDomain(
   await records.save(record);
   undoLater("link and export", () => releaseResources(host, record));
   const link = await createLink({ ...describeLinkOf(host, name), address: record.address });
-  const files = composeGuestFiles(deployment);
   const { events, ...opened } = await fileServer.putExport(name, describeExport(host, record), signal);
   const { hasInit } = files.length === 0 ? opened : await fileServer.layFiles(name, files, signal);
   step("template", events.layers);
@@ -56,6 +60,7 @@ export async function deployDomain(
 
   signal.throwIfAborted();
   record.state = "running";
+  record.hostBoot = await readBootId();
   await records.save(record);
   await domain.unpause();
   undo.move();

@@ -1,0 +1,31 @@
+/** A domain's first start, and the later ones from the journal that it left. */
+import { bringUp } from "./bring-up.ts";
+import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
+import { composeGuestFiles } from "./guest-files.ts";
+import type { Host } from "./host.ts";
+
+type OnStep = (step: DeploymentStep, at: number) => void;
+
+/** Brings up an admitted domain for the first time. Where that fails, nothing of it is left, its record neither. */
+export async function deployDomain(host: Host, record: DomainRecord, onStep: OnStep, signal: AbortSignal) {
+  try {
+    await bringUp(host, record, { files: composeGuestFiles(record.deployment), onStep, signal });
+  } catch (error) {
+    const { name } = record;
+    await host.records.remove(name).catch((left) => host.log.error({ domain: name, err: left }, "a record is left"));
+    throw error;
+  }
+}
+
+/** Brings up a domain that has run before. Where that fails, it is as it was: stopped, with its journal. */
+export async function startDomain(host: Host, record: DomainRecord, onStep: OnStep, signal: AbortSignal) {
+  try {
+    await bringUp(host, record, { files: [], onStep, signal });
+  } catch (error) {
+    record.state = "stopped";
+    record.reason = `it was not started: ${(error as Error).message}`;
+    record.ended = Date.now();
+    await host.records.save(record);
+    throw error;
+  }
+}
