@@ -7,7 +7,7 @@
 import { XenoError } from "../errors.ts";
 import { damagedChange, FieldReader, FieldWriter } from "./fields.ts";
 import type { Pin, PinnedSegment } from "./pins.ts";
-import type { Change, InodeFields } from "./state.ts";
+import type { Change, InodeFields, Slot } from "./state.ts";
 
 const kinds = {
   put: 1,
@@ -25,14 +25,18 @@ const kinds = {
   pin: 13,
   unpin: 14,
   fork: 15,
+  mounted: 16,
 } as const satisfies Record<Change["kind"], number>;
+
+/** A slot of a layer that lies over the journal. */
+const slotOverKind = 17;
 
 const noBytes = Buffer.alloc(0);
 
 /** A buffer that the changes of a record are written into. */
 export class ChangeWriter extends FieldWriter {
   change(change: Change): void {
-    this.uint8(kinds[change.kind]);
+    this.uint8(change.kind === "slot" && change.slot.isOver ? slotOverKind : kinds[change.kind]);
     switch (change.kind) {
       case "put":
         return this.#inode(change.inode);
@@ -70,6 +74,9 @@ export class ChangeWriter extends FieldWriter {
         this.number(change.slot.directory);
         this.name(change.slot.url);
         return this.name(change.slot.identity);
+      case "mounted":
+        this.number(change.directory);
+        return this.time(change.time);
       case "reply":
         this.name(change.key);
         return this.blob(change.bytes);
@@ -155,10 +162,10 @@ export class ChangeReader extends FieldReader {
         return { kind: "attribute", id, name, value: isSet ? value : undefined };
       }
       case kinds.slot:
-        return {
-          kind: "slot",
-          slot: { number: this.uint32(), directory: this.number(), url: this.name(), identity: this.name() },
-        };
+      case slotOverKind:
+        return { kind: "slot", slot: this.#slot(kind === slotOverKind) };
+      case kinds.mounted:
+        return { kind: "mounted", directory: this.number(), time: this.time() };
       case kinds.reply:
         return { kind: "reply", key: this.name(), bytes: this.blob() };
       case kinds.skip:
@@ -176,6 +183,10 @@ export class ChangeReader extends FieldReader {
           hint: "Open it with the newer release that wrote it.",
         });
     }
+  }
+
+  #slot(isOver: boolean): Slot {
+    return { number: this.uint32(), directory: this.number(), url: this.name(), identity: this.name(), isOver };
   }
 
   #pin(): Pin {

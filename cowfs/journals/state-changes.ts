@@ -8,6 +8,7 @@ import type { Change, JournalInode, JournalState } from "./state.ts";
 
 export function* listChanges(state: JournalState): Generator<Change> {
   for (const slot of state.slots.values()) yield { kind: "slot", slot };
+  for (const [directory, time] of state.mountTimes) yield { kind: "mounted", directory, time };
   for (const inode of state.inodes.values()) yield* listInodeChanges(inode);
   for (const [key, bytes] of state.replies) yield { kind: "reply", key, bytes };
   for (const pin of state.pins.values()) yield { kind: "pin", pin };

@@ -54,6 +54,8 @@ export interface Slot {
   readonly url: string;
   /** What it resolved to when it was first opened: a tree's id. */
   readonly identity: string;
+  /** The layer lies over the journal, not below it: a `.mount` that the journal holds names it before `.`. */
+  readonly isOver: boolean;
 }
 
 export type Change =
@@ -66,6 +68,8 @@ export type Change =
   | { kind: "wrote"; id: FileId; size: number; mode: number; time: Time }
   | { kind: "attribute"; id: FileId; name: Name; value: Buffer | undefined }
   | { kind: "slot"; slot: Slot }
+  /** What the `.mount` file of a directory says has changed: see `mountTimes`. */
+  | { kind: "mounted"; directory: FileId; time: Time }
   | { kind: "reply"; key: string; bytes: Buffer }
   /** Inode numbers below are not given out any more: a lost tail may have used them. */
   | { kind: "skip"; nextInode: number }
@@ -85,6 +89,8 @@ const noEntries = new JournalEntries();
 export class JournalState {
   readonly inodes = new Map<FileId, JournalInode>();
   readonly slots = new Map<number, Slot>();
+  /** When the `.mount` of a directory last changed, which changed all directories below it too. */
+  readonly mountTimes = new Map<FileId, Time>();
   readonly replies = new Replies();
   readonly pins = new Map<string, Pin>();
   readonly use = new SegmentUse();
@@ -126,6 +132,9 @@ export class JournalState {
       case "slot":
         this.slots.set(change.slot.number, change.slot);
         this.nextSlot = Math.max(this.nextSlot, change.slot.number + 1);
+        return;
+      case "mounted":
+        this.mountTimes.set(change.directory, change.time);
         return;
       case "reply":
         return this.replies.set(change.key, change.bytes);
@@ -196,6 +205,7 @@ export class JournalState {
     if (inode === undefined) return;
     this.use.removeRange(inode.extents, 0, Number.MAX_SAFE_INTEGER);
     this.inodes.delete(id);
+    this.mountTimes.delete(id);
   }
 
   /** A directory's own entries. */

@@ -25,6 +25,7 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
   if (size !== undefined) requireRegular(before.mode);
   // chmod(2) of a symlink itself: what Linux answers since 6.6.
   if (mode !== undefined && isSymlink(before.mode)) throw new FileSystemError("ENOTSUP");
+  core.requireOwn(id, before.mode);
   if (mode !== undefined && !isOwner(caller, before)) throw new FileSystemError("EPERM");
   requireChownable(caller, before, change);
   requireTimesSettable(caller, before, change);
@@ -50,7 +51,7 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
   if (size !== undefined || ((uid !== undefined || gid !== undefined) && !isDirectory(inode.mode)))
     dropCapabilities(core, inode);
   core.put(inode, fields);
-  if (size !== undefined) core.noteContent(id);
+  if (size !== undefined) core.noteContent(id, time);
 }
 
 function modeAfter(caller: Caller, before: { mode: number; uid: number; gid: number }, change: AttributeChange) {

@@ -23,6 +23,10 @@ export function createClock(start: Time, now: () => number = readMilliseconds): 
   };
 }
 
+export function isLater(left: Time, right: Time): boolean {
+  return left.seconds > right.seconds || (left.seconds === right.seconds && left.nanoseconds > right.nanoseconds);
+}
+
 /** Milliseconds since the epoch, in steps of some microseconds. */
 function readMilliseconds(): number {
   return performance.timeOrigin + performance.now();

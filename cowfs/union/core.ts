@@ -13,7 +13,9 @@ import { lowerAddress } from "../journals/extents.ts";
 import type { Journal } from "../journals/journal.ts";
 import type { InodeFields, JournalInode } from "../journals/state.ts";
 import { whiteout } from "../layers/layer.ts";
-import { createClock } from "./clock.ts";
+import { createClock, isLater } from "./clock.ts";
+import { countSubdirectories } from "./covered-listing.ts";
+import { type Cover, Covers, isNameCovered, lookThrough } from "./covers.ts";
 import { makeFileId, rootId, slotOf } from "./file-ids.ts";
 import { maxMountFileBytes, mountFileName } from "./mount-file.ts";
 import { type MountText, readMountText } from "./mounts.ts";
@@ -24,12 +26,14 @@ import { type Branch, type ResolveLayer, Stack, type StackedDirectory } from "./
 export class UnionCore {
   readonly journal: Journal;
   readonly stack: Stack;
+  readonly covers: Covers;
   readonly clock: () => Time;
   /** How often each inode is held open by a client that says so (FUSE). */
   readonly retained = new Map<FileId, number>();
-  /** The files that some directory's layers were read from. */
-  readonly #mountFiles = new Set<FileId>();
+  /** The files that some directories' layers were read from. */
+  readonly #mountFiles = new Map<FileId, Set<FileId>>();
   #mountsChanged = false;
+  #hasMoved = false;
   readonly #openedAt: Time;
 
   constructor(journal: Journal, resolve: ResolveLayer, onMountError: (error: XenoError) => void) {
@@ -40,6 +44,14 @@ export class UnionCore {
       { readMountFile: (...asked) => this.#readMountFile(...asked) },
       onMountError,
     );
+    this.covers = new Covers(this.stack, {
+      parent: (directory) => this.parent(directory),
+      nameIn: (parent, directory) => this.#nameIn(parent, directory),
+      findEntry: (directory, name) => this.findEntry(directory, name),
+      findBelow: (directory, name) => this.#findBelow(directory, name),
+      mode: (id) => this.#mode(id),
+      mountTime: (directory) => journal.state.mountTimes.get(directory),
+    });
     let latest: Time = { seconds: 0, nanoseconds: 0 };
     for (const { changed } of journal.state.inodes.values()) if (isLater(changed, latest)) latest = changed;
     this.clock = createClock(latest);
@@ -73,21 +85,46 @@ export class UnionCore {
     const inode = this.find(id);
     const mode = inode?.mode ?? this.#lowerMode(id);
     if (!isDirectory(mode)) throw new FileSystemError("ENOTDIR");
-    return this.stack.directory(id);
+    const directory = this.stack.directory(id);
+    if (directory.cover === undefined) this.covers.of(directory);
+    return directory;
   }
 
   /** The id under a name in a directory, or undefined. */
   findEntry(directory: StackedDirectory, name: Name): FileId | undefined {
     if (directory.mountError !== undefined && name !== mountFileName)
       throw new FileSystemError("EIO", directory.mountError.message);
+    const { layers, hidesAll } = directory.cover!;
+    if (layers.length === 0 || name === mountFileName) return this.#findBelow(directory, name);
+    const { directories, other, stops } = lookThrough(layers, name);
+    if (other !== undefined) return other;
+    const below = hidesAll || stops ? undefined : this.#findBelow(directory, name);
+    if (directories.length === 0) return below;
+    if (below !== undefined && isDirectory(this.#mode(below))) return below;
+    return makeFileId(directories[0].slot, directories[0].inode);
+  }
+
+  #findBelow(directory: StackedDirectory, name: Name): FileId | undefined {
     const entry = this.journal.state.inodes.get(directory.id)?.entries.get(name);
     if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
     return this.stack.find(directory, name);
   }
 
+  /** Throws EROFS where a layer over the journal would hide a change of the name (U7). */
+  requireUncovered(directory: StackedDirectory, name: Name): void {
+    if (isNameCovered(directory.cover!, name)) throw new FileSystemError("EROFS");
+  }
+
+  /** Throws EROFS for what a layer over the journal shows (U7). */
+  requireOwn(id: FileId, mode: number): void {
+    if (this.stack.isOver(id)) throw new FileSystemError("EROFS");
+    if (isDirectory(mode) && this.directory(id).cover!.shown !== undefined) throw new FileSystemError("EROFS");
+  }
+
   /** The directory that holds a directory; 0 for one that was removed while somebody had it open. */
   parent(directory: FileId): FileId {
     const inode = this.find(directory);
+    if (this.stack.isOver(directory)) return this.covers.findParent(directory) || this.stack.parent(directory);
     return inode === undefined ? this.stack.parent(directory) : inode.parent;
   }
 
@@ -97,14 +134,14 @@ export class UnionCore {
 
   /** Looks at all that `copyUp` will need, where it may fault: call it before the first change. */
   requireCopyUp(id: FileId): void {
-    if (this.find(id) === undefined && isDirectory(this.attributes(id).mode)) this.stack.parent(id);
+    if (this.find(id) === undefined && isDirectory(this.attributes(id).mode)) this.parent(id);
   }
 
   /** The journal's inode of an id, made from the layer's where there is none. For use within a transaction. */
   copyUp(id: FileId): JournalInode {
     const known = this.find(id);
     if (known !== undefined) return known;
-    const lower = this.#lowerAttributes(id);
+    const lower = this.#layerAttributes(id);
     const directory = isDirectory(lower.mode);
     const fields: InodeFields = {
       id,
@@ -118,7 +155,7 @@ export class UnionCore {
       accessed: lower.accessed,
       modified: lower.modified,
       changed: lower.changed,
-      parent: directory ? this.stack.parent(id) : 0,
+      parent: directory ? this.parent(id) : 0,
       target: isSymlink(lower.mode) ? this.#lowerTarget(id) : "",
       verifier: undefined,
     };
@@ -147,7 +184,9 @@ export class UnionCore {
     this.put(inode, { links: inode.links + subdirectories, modified: time, changed: time });
     const cookie = inode.entries.get(name)?.cookie ?? inode.entries.nextCookie;
     this.journal.apply({ kind: "enter", directory: directory.id, name, id, cookie });
-    this.#noteMountFile(name);
+    if (name !== mountFileName) return;
+    this.#noteMount(directory.id, time);
+    this.#holdMountFile(id, directory.id);
   }
 
   /** Takes a name away: what the layers show under it is hidden. */
@@ -158,24 +197,42 @@ export class UnionCore {
       const cookie = inode.entries.nextCookie;
       this.journal.apply({ kind: "enter", directory: directory.id, name, id: hidden, cookie });
     } else this.journal.apply({ kind: "remove", directory: directory.id, name });
-    this.#noteMountFile(name);
+    if (name === mountFileName) this.#noteMount(directory.id, time);
   }
 
-  /** Notes that what a `.mount` file says has changed. It counts from the next transaction on: see `settle`. */
-  #noteMountFile(name: Name): void {
-    if (name === mountFileName) this.#mountsChanged = true;
+  /**
+   * Notes that what a directory's `.mount` says has changed. It counts from the next transaction on: see `settle`. All
+   * directories from there down show the time as that of their own change, so that clients ask for their names again.
+   */
+  #noteMount(directory: FileId, time: Time): void {
+    this.#mountsChanged = true;
+    this.journal.apply({ kind: "mounted", directory, time });
   }
 
-  /** Notes that a file's bytes have changed. */
-  noteContent(id: FileId): void {
-    if (this.#mountFiles.has(id)) this.#mountsChanged = true;
+  /** Notes that a file's bytes have changed. Within a transaction. */
+  noteContent(id: FileId, time: Time): void {
+    for (const directory of this.#mountFiles.get(id) ?? []) this.#noteMount(directory, time);
+  }
+
+  /** Notes that a directory was moved. */
+  noteMove(): void {
+    if (this.covers.isUsed || this.journal.state.mountTimes.size > 0) this.#hasMoved = true;
   }
 
   /** Called after each transaction. Not within: looking a directory up anew may fault, and changes must not. */
   settle(): void {
-    if (!this.#mountsChanged) return;
+    if (this.#mountsChanged) this.stack.forget();
+    else if (this.#hasMoved) this.stack.forgetCovers();
     this.#mountsChanged = false;
-    this.stack.forget();
+    this.#hasMoved = false;
+  }
+
+  isDirectory(id: FileId): boolean {
+    return isDirectory(this.#mode(id));
+  }
+
+  #mode(id: FileId): number {
+    return this.journal.state.inodes.get(id)?.mode ?? this.#lowerMode(id);
   }
 
   #lowerMode(id: FileId): number {
@@ -189,13 +246,22 @@ export class UnionCore {
   }
 
   #lowerAttributes(id: FileId): Attributes {
-    const { tree, inode } = this.stack.locate(id);
+    if (!isDirectory(this.#lowerMode(id))) return this.#layerAttributes(id);
+    const directory = this.directory(id);
+    const attributes = this.#layerAttributes(id, directory.cover!.shown);
+    const links = 2 + countSubdirectories(this, directory);
+    return { ...attributes, links, ...shownTimes(directory.cover!, attributes) };
+  }
+
+  /** What one layer says of an inode, or of the directory that is shown in its place. */
+  #layerAttributes(id: FileId, shown?: Branch): Attributes {
+    const { tree, inode } = shown ?? this.stack.locate(id);
     const modified = { seconds: tree.modifiedSeconds(inode), nanoseconds: tree.modifiedNanoseconds(inode) };
     const mode = tree.mode(inode);
     return {
       id,
       mode,
-      links: isDirectory(mode) ? 2 + this.stack.countSubdirectories(this.stack.directory(id)) : tree.links(inode),
+      links: tree.links(inode),
       uid: tree.uid(inode),
       gid: tree.gid(inode),
       size: isDirectory(mode) ? directoryBytes : tree.size(inode),
@@ -210,32 +276,53 @@ export class UnionCore {
   }
 
   #directoryAttributes(inode: JournalInode): Attributes {
-    const links =
-      inode.parent === 0 ? 0 : 2 + inode.links + this.stack.countSubdirectories(this.stack.directory(inode.id));
+    const directory = inode.parent === 0 ? undefined : this.directory(inode.id);
+    const cover = directory?.cover;
+    const { mode, uid, gid } = cover?.shown === undefined ? inode : this.#layerAttributes(inode.id, cover.shown);
+    const { modified, changed } = cover?.mountedAbove === undefined ? inode : shownTimes(cover, inode);
     return {
       id: inode.id,
-      mode: inode.mode,
-      links,
-      uid: inode.uid,
-      gid: inode.gid,
+      mode,
+      links: directory === undefined ? 0 : 2 + inode.links + countSubdirectories(this, directory),
+      uid,
+      gid,
       size: directoryBytes,
       used: directoryBytes,
       deviceMajor: 0,
       deviceMinor: 0,
       accessed: inode.accessed,
-      modified: inode.modified,
-      changed: inode.changed,
+      modified,
+      changed,
     };
   }
 
   #readMountFile(directory: FileId, parent: FileId, own: readonly Branch[]): MountText | undefined {
     const id = this.#findMountFile(directory, own);
     if (id === undefined) return undefined;
-    this.#mountFiles.add(id);
+    this.#holdMountFile(id, directory);
     const inode = this.journal.state.inodes.get(id);
-    const slot = inode === undefined ? slotOf(id) : 0;
+    // What a client wrote, or put where it is, is the journal's; chmod of a layer's file does not make it that.
+    const isEntered = this.journal.state.inodes.get(directory)?.entries.get(mountFileName) !== undefined;
+    const isOwn = isEntered || (inode !== undefined && !this.hasLayerContent(inode));
     const text = inode === undefined ? this.#readLowerText(id) : this.#readOwnText(inode);
-    return text === undefined ? undefined : { text, slot, path: this.#pathOf(directory, parent) };
+    if (text === undefined) return undefined;
+    return { text, slot: isOwn ? 0 : slotOf(id), path: this.#pathOf(directory, parent) };
+  }
+
+  #holdMountFile(id: FileId, directory: FileId): void {
+    const holding = this.#mountFiles.get(id);
+    if (holding === undefined) this.#mountFiles.set(id, new Set([directory]));
+    else holding.add(directory);
+  }
+
+  /** True where the journal's inode shows exactly the bytes of the layer below: after chmod, chown, link or rename. */
+  hasLayerContent({ id, size, extents }: JournalInode): boolean {
+    if (slotOf(id) === 0) return false;
+    const { tree, inode } = this.stack.locate(id);
+    if (size !== tree.size(inode)) return false;
+    if (size === 0) return true;
+    const [extent] = extents;
+    return extents.length === 1 && extent.address === lowerAddress && extent.offset === 0 && extent.length === size;
   }
 
   #findMountFile(directory: FileId, own: readonly Branch[]): FileId | undefined {
@@ -266,7 +353,7 @@ export class UnionCore {
     const names: Name[] = [mountFileName];
     try {
       for (let at = directory; at !== rootId; ) {
-        const above = this.find(at)?.parent ?? (at === directory ? parent : this.stack.parent(at));
+        const above = this.find(at)?.parent ?? (at === directory ? parent : this.parent(at));
         names.push(this.#nameIn(above, at));
         at = above;
       }
@@ -287,8 +374,12 @@ export class UnionCore {
 /** What a directory says its size is; programs only ask whether it is 0. */
 const directoryBytes = 4096;
 
-export function isLater(left: Time, right: Time): boolean {
-  return left.seconds > right.seconds || (left.seconds === right.seconds && left.nanoseconds > right.nanoseconds);
+/** A `.mount` that changed here has changed the directory; one above has changed what its names mean. */
+function shownTimes({ mounted, mountedAbove }: Cover, { modified, changed }: { modified: Time; changed: Time }) {
+  return {
+    modified: mounted !== undefined && isLater(mounted, modified) ? mounted : modified,
+    changed: mountedAbove !== undefined && isLater(mountedAbove, changed) ? mountedAbove : changed,
+  };
 }
 
 /** The root's fields in a journal that has no layer below it. */

@@ -37,6 +37,7 @@ export function createFile(
   const directory = openToSearch(core, caller, id, name);
   const known = isDots(name) ? id : core.findEntry(directory, name);
   if (known === undefined) {
+    core.requireUncovered(directory, name);
     const verifier = mode.kind === "exclusive" ? mode.verifier : undefined;
     return createInode(core, caller, directory, name, change, { type: FileType.regular, verifier });
   }
@@ -60,6 +61,7 @@ export function createEntry(
   if (made.target !== undefined) requireTarget(made.target);
   const directory = openToSearch(core, caller, id, name);
   if (isDots(name) || core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
+  core.requireUncovered(directory, name);
   return createInode(core, caller, directory, name, change, made);
 }
 
@@ -67,6 +69,8 @@ export function linkEntry(core: UnionCore, caller: Caller, id: FileId, directory
   const { mode, links } = core.attributes(id);
   const directory = openToSearch(core, caller, directoryId, name);
   if (isDots(name) || core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
+  core.requireUncovered(directory, name);
+  if (!isDirectory(mode)) core.requireOwn(id, mode);
   requireExtensible(core, caller, directoryId);
   if (isDirectory(mode)) throw new FileSystemError("EPERM");
   if (links === 0) throw new FileSystemError("ENOENT");

@@ -88,6 +88,7 @@ function change(core: UnionCore, id: FileId, name: Name, value: Buffer | undefin
 function requireAccess(core: UnionCore, caller: Caller, id: FileId, name: Name, wanted: number): void {
   const inode = core.attributes(id);
   const writes = wanted === Permission.write;
+  if (writes) core.requireOwn(id, inode.mode);
   if (name.length > maxNameBytes) throw new FileSystemError("ERANGE");
   const dot = name.indexOf(".");
   const namespace = name.slice(0, dot);

@@ -43,7 +43,7 @@ export class LayerTable {
         hint: "Name the same URL again, or use a new journal.",
       });
     const tree = await this.#resolve(url, known?.identity, signal);
-    await this.#attach(rootId, url, () => baseSlot, tree);
+    await this.#attach({ directory: rootId, url, isOver: false }, () => baseSlot, tree);
   }
 
   /** The tree in a slot. Throws ESTALE, EIO, or a Fault: after a restart a handle may name a layer before its `.mount`
@@ -57,35 +57,41 @@ export class LayerTable {
   }
 
   /** The slot that a URL was given at a directory, where its tree is open. */
-  findOpen(at: FileId, url: string): Branch | undefined {
-    const slot = this.#find(at, url);
+  findOpen(place: LayerPlace): Branch | undefined {
+    const slot = this.#find(place);
     const tree = slot === undefined ? undefined : this.#trees.get(slot.number);
     return slot === undefined || tree === undefined ? undefined : { slot: slot.number, tree, inode: 0 };
   }
 
   /** Why a URL cannot be had, if that was found out lately. */
-  findRefusal(at: FileId, url: string): XenoError | undefined {
-    const refusal = this.#refusals.get(`${at} ${url}`);
+  findRefusal({ directory, url }: LayerPlace): XenoError | undefined {
+    const refusal = this.#refusals.get(`${directory} ${url}`);
     return refusal === undefined || refusal.until <= performance.now() ? undefined : refusal.error;
   }
 
-  need(at: FileId, url: string): Need {
-    return { key: `layer ${at} ${url}`, bring: (signal) => this.#bring(at, url, signal) };
+  need(place: LayerPlace): Need {
+    const { directory, url, isOver } = place;
+    return {
+      key: `layer ${directory} ${url}${isOver ? " over" : ""}`,
+      bring: (signal) => this.#bring(place, signal),
+    };
   }
 
-  async #bring(at: FileId, url: string, signal: AbortSignal): Promise<void> {
+  async #bring(place: LayerPlace, signal: AbortSignal): Promise<void> {
+    const { directory, url } = place;
     try {
-      const tree = await this.#resolve(url, this.#find(at, url)?.identity, signal);
-      await this.#attach(at, url, () => this.#nextSlot(), tree);
+      const tree = await this.#resolve(url, this.#find(place)?.identity, signal);
+      await this.#attach(place, () => this.#nextSlot(), tree);
     } catch (error) {
       if (!(error instanceof XenoError) || error.code === "store-unavailable") throw error;
       if (this.#refusals.size >= maxRefusals) this.#refusals.clear();
-      this.#refusals.set(`${at} ${url}`, { error, until: performance.now() + retryAfterMs });
+      this.#refusals.set(`${directory} ${url}`, { error, until: performance.now() + retryAfterMs });
     }
   }
 
-  async #attach(directory: FileId, url: string, allot: () => number, tree: Layer): Promise<void> {
-    let slot = this.#find(directory, url);
+  async #attach(place: LayerPlace, allot: () => number, tree: Layer): Promise<void> {
+    let slot = this.#find(place);
+    const { directory, url, isOver } = place;
     if (slot !== undefined && tree.id !== slot.identity)
       throw new XenoError(
         "layer-changed",
@@ -93,7 +99,7 @@ export class LayerTable {
         { hint: "Publish the journal and deploy the result over the new tree." },
       );
     if (slot === undefined) {
-      slot = { number: allot(), directory, url, identity: tree.id };
+      slot = { number: allot(), directory, url, identity: tree.id, isOver };
       const change = { kind: "slot", slot } as const;
       this.#journal.transact(undefined, () => {
         this.#journal.apply(change);
@@ -104,8 +110,9 @@ export class LayerTable {
     this.#trees.set(slot.number, tree);
   }
 
-  #find(at: FileId, url: string): Slot | undefined {
-    for (const slot of this.#journal.state.slots.values()) if (slot.directory === at && slot.url === url) return slot;
+  #find({ directory, url, isOver }: LayerPlace): Slot | undefined {
+    for (const slot of this.#journal.state.slots.values())
+      if (slot.directory === directory && slot.url === url && slot.isOver === isOver) return slot;
     return undefined;
   }
 
@@ -121,10 +128,17 @@ export class LayerTable {
   #reopen(number: number): never {
     const slot = this.slot(number);
     if (slot === undefined) throw new FileSystemError("ESTALE");
-    const refusal = this.findRefusal(slot.directory, slot.url);
+    const refusal = this.findRefusal(slot);
     if (refusal !== undefined) throw new FileSystemError("EIO", refusal.message);
-    throw new Fault([this.need(slot.directory, slot.url)]);
+    throw new Fault([this.need(slot)]);
   }
+}
+
+/** Where a layer is mounted: under the same URL, one that lies over the journal is not the one that lies below it. */
+export interface LayerPlace {
+  readonly directory: FileId;
+  readonly url: string;
+  readonly isOver: boolean;
 }
 
 /** A directory or file of one layer. */

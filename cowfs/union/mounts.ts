@@ -1,6 +1,6 @@
 /**
  * What `.mount` files add to a directory: the text is read, each line becomes a layer, and so do the lines of the
- * `.mount` in the root of each such layer, after it.
+ * `.mount` in the root of each such layer, before and after it.
  *
  * - (U6) A layer cannot bring itself in: a URL that a tree's own `.mount` names, directly or through the trees that it
  *   brought in, is refused where it is among those that brought that tree in. What a client wrote in the journal cannot
@@ -11,12 +11,9 @@ import { Fault, type Need } from "../fault.ts";
 import type { FileId } from "../file-system.ts";
 import { type Layer, whiteout } from "../layers/layer.ts";
 import { baseSlot, slotOf } from "./file-ids.ts";
-import type { Branch, LayerTable } from "./layer-table.ts";
-import { maxMountFileBytes, mountFileName, parseMountFile } from "./mount-file.ts";
-
-const maxNesting = 16;
-/** Of one directory, with what the layers' own `.mount` files bring in. */
-const maxBranches = 64;
+import type { Branch, LayerPlace, LayerTable } from "./layer-table.ts";
+import { maxBranches, maxNesting } from "./limits.ts";
+import { type MountLine, maxMountFileBytes, mountFileName, parseMountFile } from "./mount-file.ts";
 
 export interface MountText {
   readonly text: string;
@@ -24,6 +21,21 @@ export interface MountText {
   readonly slot: number;
   /** From the root, for messages. */
   readonly path: string;
+}
+
+/** The layers that a file brings, strongest first. */
+export interface Mounted {
+  /** Over the file system that holds the file. */
+  readonly stronger: readonly Branch[];
+  /** Below it. */
+  readonly weaker: readonly Branch[];
+}
+
+/** One reading of a file, with the files that it leads to. */
+interface Reading {
+  readonly at: FileId;
+  count: number;
+  readonly needs: Need[];
 }
 
 export class Mounts {
@@ -35,48 +47,78 @@ export class Mounts {
     this.#layers = layers;
   }
 
-  /** The branches that a `.mount` adds at a directory. Throws a XenoError that names file and line, or a Fault. */
-  read(at: FileId, file: MountText): Branch[] {
+  /**
+   * The layers that a `.mount` brings to a directory. What stands before `.` lies over the journal where the file is the
+   * journal's (slot 0) or a layer's that does so itself. Throws a XenoError that names file and line, or a Fault.
+   */
+  read(at: FileId, file: MountText): Mounted {
     if (this.#countNesting(at) >= maxNesting)
       throw new XenoError("mount-too-deep", `${file.path}: there are ${maxNesting} mounted layers around it already`, {
         hint: "Mount the layer in a directory that is not itself in a mounted layer.",
       });
     const url = this.#layers.slot(file.slot)?.url;
     const outer = url === undefined ? [] : [...(this.#outer.get(file.slot) ?? []), url];
-    const needs: Need[] = [];
-    const branches: Branch[] = [];
-    this.#add(at, file, outer, branches, needs);
-    if (needs.length > 0) throw new Fault(needs);
-    return branches;
+    const isOver = this.#layers.slot(file.slot)?.isOver ?? false;
+    const reading: Reading = { at, count: 0, needs: [] };
+    const { stronger, weaker } = parseMountFile(file.text, file.path);
+    const mounted = {
+      stronger: this.#open(reading, file, stronger, outer, isOver || file.slot === 0),
+      weaker: this.#open(reading, file, weaker, outer, isOver),
+    };
+    if (reading.needs.length > 0) throw new Fault(reading.needs);
+    return mounted;
   }
 
-  #add(at: FileId, file: MountText, outer: readonly string[], branches: Branch[], needs: Need[]): void {
-    for (const { url, line } of parseMountFile(file.text, file.path)) {
+  #open(
+    reading: Reading,
+    file: MountText,
+    lines: readonly MountLine[],
+    outer: readonly string[],
+    isOver: boolean,
+  ): Branch[] {
+    const branches: Branch[] = [];
+    for (const { url, line, isWritable } of lines) {
+      const place: LayerPlace = { directory: reading.at, url, isOver };
       const where = `${file.path}:${line}`;
       if (outer.includes(url))
         throw new XenoError("mount-cycle", `${where}: '${url}' would hold itself: ${[...outer, url].join(" > ")}`, {
           hint: "Take the line out, or publish the layer anew without it.",
         });
-      if (branches.length >= maxBranches)
+      if (reading.count++ >= maxBranches)
         throw new XenoError("too-many-layers", `${where}: more than ${maxBranches} layers in one directory`);
-      const refusal = this.#layers.findRefusal(at, url);
+      if (isWritable)
+        throw new XenoError("mount-refused", `${where}: '${url}' cannot be written: it is a sealed layer`, {
+          hint: "Write 'ro' before it. What is written goes to the journal.",
+        });
+      const refusal = this.#layers.findRefusal(place);
       if (refusal !== undefined)
         throw new XenoError("mount-refused", `${where}: '${url}' cannot be mounted: ${refusal.message}`, {
           hint: refusal.hint,
           cause: refusal,
         });
-      const branch = this.#layers.findOpen(at, url);
+      const branch = this.#layers.findOpen(place);
       if (branch === undefined) {
-        needs.push(this.#layers.need(at, url));
+        reading.needs.push(this.#layers.need(place));
         continue;
       }
-      branches.push(branch);
       this.#outer.set(branch.slot, outer);
-      const inner = readRootMount(branch.tree);
-      const path = `${url}/${mountFileName}`;
-      if (inner !== undefined)
-        this.#add(at, { text: inner, slot: branch.slot, path }, [...outer, url], branches, needs);
+      branches.push(...this.#openInner(reading, branch, url, outer, isOver));
     }
+    return branches;
+  }
+
+  /** A layer between those that the `.mount` in its own root brings. */
+  #openInner(reading: Reading, branch: Branch, url: string, outer: readonly string[], isOver: boolean): Branch[] {
+    const text = readRootMount(branch.tree);
+    if (text === undefined) return [branch];
+    const file = { text, slot: branch.slot, path: `${url}/${mountFileName}` };
+    const { stronger, weaker } = parseMountFile(text, file.path);
+    const below = [...outer, url];
+    return [
+      ...this.#open(reading, file, stronger, below, isOver),
+      branch,
+      ...this.#open(reading, file, weaker, below, isOver),
+    ];
   }
 
   /** How many mounted layers a directory is in, one in the other. */

@@ -6,8 +6,10 @@ import { hidden } from "../journals/entries.ts";
 import { findExtent, lowerAddress } from "../journals/extents.ts";
 import type { JournalInode } from "../journals/state.ts";
 import type { UnionCore } from "./core.ts";
+import { listCovered } from "./covered-listing.ts";
 import type { Branch } from "./layer-table.ts";
 import { isDirectory, isRegular, isSymlink, Permission, requirePermission, requireReadable } from "./permissions.ts";
+import type { StackedDirectory } from "./stack.ts";
 import { requireSize } from "./values.ts";
 
 /**
@@ -93,7 +95,18 @@ export function listDirectory(
   const directory = core.directory(id);
   requirePermission(caller, core.attributes(id), Permission.read);
   if (directory.mountError !== undefined) throw new FileSystemError("EIO", directory.mountError.message);
-  const own = core.journal.state.inodes.get(id)?.entries;
+  if (directory.cover!.layers.length > 0) return listCovered(core, directory, cookie, limit);
+  return listUncovered(core, directory, cookie, limit);
+}
+
+/** What the journal and the layers below it hold. */
+export function listUncovered(
+  core: UnionCore,
+  directory: StackedDirectory,
+  cookie: number,
+  limit: number,
+): DirectoryEntry[] {
+  const own = core.journal.state.inodes.get(directory.id)?.entries;
   const listed: DirectoryEntry[] = [];
   if (cookie < journalCookies) {
     const lower = core.stack.list(directory);

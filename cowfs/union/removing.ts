@@ -52,6 +52,7 @@ export function renameEntry(
   const replaced = core.findEntry(to, toName);
   if (movesDirectory) requireOutside(core, moved, toId);
   if (replaced !== undefined && isDirectory(core.attributes(replaced).mode)) requireNotAbove(core, replaced, fromId);
+  core.requireUncovered(to, toName);
   if (replaced === moved) return;
   requireDeletable(caller, core.attributes(fromId), inode);
   if (replaced === undefined) requireExtensible(core, caller, toId);
@@ -67,11 +68,13 @@ export function renameEntry(
   core.put(core.copyUp(moved), { changed: time, parent: movesDirectory ? toId : 0 });
   core.leave(from, fromName, movesDirectory ? -1 : 0, time);
   core.enter(to, toName, moved, movesDirectory && replaced === undefined ? 1 : 0, time);
+  if (movesDirectory) core.noteMove();
 }
 
 function requireEntry(core: UnionCore, directory: StackedDirectory, name: Name): FileId {
   const id = core.findEntry(directory, name);
   if (id === undefined) throw new FileSystemError("ENOENT");
+  core.requireUncovered(directory, name);
   return id;
 }
 

@@ -6,6 +6,8 @@
  *
  * - (U1) A slot is allotted when a layer is first mounted at a directory and is on stable storage before any id of it
  *   leaves; it is never given to another layer.
+ * What lies over the journal is not here but in covers.ts.
+ *
  * - (U2) The directory that an id names is found from the id alone: up the layer's own parents to where it is mounted,
  *   and down again by name. So handles work after a restart without any table.
  */
@@ -13,9 +15,11 @@ import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId, Name } from "../file-system.ts";
 import type { Journal } from "../journals/journal.ts";
 import { whiteout } from "../layers/layer.ts";
+import type { ShownEntries } from "./covered-listing.ts";
+import type { Cover } from "./covers.ts";
 import { baseSlot, inodeOf, makeFileId, rootId, slotOf } from "./file-ids.ts";
 import { type Branch, LayerTable, type ResolveLayer, retryAfterMs } from "./layer-table.ts";
-import { Mounts, type MountText } from "./mounts.ts";
+import { type Mounted, Mounts, type MountText } from "./mounts.ts";
 import { isDirectory } from "./permissions.ts";
 
 export type { Branch, ResolveLayer } from "./layer-table.ts";
@@ -24,14 +28,20 @@ export interface StackedDirectory {
   readonly id: FileId;
   /** The directory that holds it in the layers; 0 for one that was made in the journal. */
   readonly parent: FileId;
-  /** Strongest first: what the layers hold at this place, then what `.mount` adds. */
+  /** Below the journal, strongest first: what the layers hold at this place, and what `.mount` adds. */
   readonly branches: readonly Branch[];
+  /** What the journal's `.mount` of this very directory puts over the journal, strongest first. */
+  readonly stronger: readonly Branch[];
+  /** What covers it; undefined until somebody asks. */
+  cover: Cover | undefined;
   /** Why `.mount` could not be honoured: until it is mended, only the file itself can be reached. */
-  readonly mountError: XenoError | undefined;
+  mountError: XenoError | undefined;
   /** When that is looked at again, by `performance.now()`. */
-  readonly retryAt: number;
+  retryAt: number;
   listing: LowerEntry[] | undefined;
   subdirectories: number | undefined;
+  /** What a covered directory shows: see covered-listing.ts. */
+  shown: ShownEntries | undefined;
 }
 
 export interface LowerEntry {
@@ -75,6 +85,33 @@ export class Stack {
   /** Whether an id can be located: the root's cannot where the journal stands alone. */
   hasLayer(id: FileId): boolean {
     return this.#layers.slot(slotOf(id)) !== undefined;
+  }
+
+  /** Whether an id names something in a layer over the journal. */
+  isOver(id: FileId): boolean {
+    const slot = slotOf(id);
+    return slot > baseSlot && this.#layers.slot(slot)?.isOver === true;
+  }
+
+  /** The directory that the layer in a slot is mounted at. */
+  mountPoint(slot: number): FileId {
+    return slot === baseSlot ? rootId : this.#layers.slot(slot)!.directory;
+  }
+
+  url(slot: number): string {
+    return this.#layers.slot(slot)!.url;
+  }
+
+  readMounts(at: FileId, file: MountText): Mounted {
+    return this.#mounts.read(at, file);
+  }
+
+  /** Notes that a `.mount` cannot be honoured; throws what is no such refusal. */
+  refuseMount(directory: StackedDirectory, error: unknown): void {
+    if (!(error instanceof XenoError)) throw error;
+    directory.mountError = error;
+    directory.retryAt = performance.now() + retryAfterMs;
+    this.#onMountError(error);
   }
 
   /** The layer and inode behind an id of a layer below. Throws ESTALE, or a Fault while the layer is being opened. */
@@ -127,11 +164,21 @@ export class Stack {
     this.#directories.clear();
   }
 
+  /** Forgets what depends on where directories are seen; called when one was moved. */
+  forgetCovers(): void {
+    this.changeCount++;
+    for (const directory of this.#directories.values()) directory.cover = undefined;
+  }
+
   #openById(id: FileId): StackedDirectory {
     if (slotOf(id) === 0) return this.#open(id, [], 0);
     if (id === rootId) return this.#open(id, this.hasLayer(id) ? [this.locate(id)] : [], rootId);
     const branch = this.locate(id);
     if (branch.inode === 0 || !isDirectory(branch.tree.mode(branch.inode))) throw new FileSystemError("ESTALE");
+    if (this.isOver(id)) {
+      const above = branch.tree.parent(branch.inode);
+      return this.#open(id, [], above === 0 ? this.mountPoint(branch.slot) : makeFileId(branch.slot, above));
+    }
     const above = this.#holding(branch);
     const merged = mergeBranches(above.branches, branch.tree.nameOf(branch.inode));
     return this.#open(id, startAt(branch, merged), above.id);
@@ -141,7 +188,7 @@ export class Stack {
   #holding({ slot, tree, inode }: Branch): StackedDirectory {
     const way: number[] = [];
     for (let at = tree.parent(inode); at !== 0; at = tree.parent(at)) way.push(at);
-    let holding = this.directory(slot === baseSlot ? rootId : this.#layers.slot(slot)!.directory);
+    let holding = this.directory(this.mountPoint(slot));
     for (const at of way.reverse()) {
       const merged = mergeBranches(holding.branches, tree.nameOf(at));
       const branches = includes(merged, slot, at) ? merged : [{ slot, tree, inode: at }];
@@ -153,22 +200,42 @@ export class Stack {
   }
 
   #open(id: FileId, own: readonly Branch[], parent: FileId): StackedDirectory {
-    let branches = own;
-    let mountError: XenoError | undefined;
+    let directory = createDirectory(id, parent, own, []);
     try {
       const file = this.#reader.readMountFile(id, parent, own);
-      if (file !== undefined) branches = [...own, ...this.#mounts.read(id, file)];
+      if (file !== undefined) {
+        const { stronger, weaker } = this.#mounts.read(id, file);
+        const isOwn = file.slot === 0;
+        const branches = [...(isOwn ? [] : stronger), ...own, ...weaker];
+        directory = createDirectory(id, parent, branches, isOwn ? stronger : []);
+      }
     } catch (error) {
-      if (!(error instanceof XenoError)) throw error;
-      mountError = error;
-      this.#onMountError(error);
+      this.refuseMount(directory, error);
     }
-    const retryAt = mountError === undefined ? Number.POSITIVE_INFINITY : performance.now() + retryAfterMs;
-    const directory = { id, parent, branches, mountError, retryAt, listing: undefined, subdirectories: undefined };
     if (this.#directories.size >= maxCachedDirectories) this.#directories.clear();
     this.#directories.set(id, directory);
     return directory;
   }
+}
+
+function createDirectory(
+  id: FileId,
+  parent: FileId,
+  branches: readonly Branch[],
+  stronger: readonly Branch[],
+): StackedDirectory {
+  return {
+    id,
+    parent,
+    branches,
+    stronger,
+    cover: undefined,
+    mountError: undefined,
+    retryAt: Number.POSITIVE_INFINITY,
+    listing: undefined,
+    subdirectories: undefined,
+    shown: undefined,
+  };
 }
 
 /** The directories that layers merge under a name, strongest first; a lone file where the strongest is one. */

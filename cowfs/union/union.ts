@@ -126,6 +126,8 @@ export class UnionFileSystem implements FileSystem {
       if (permits(caller, attributes, Permission.execute)) granted |= Access.lookup;
       if (permits(caller, attributes, Permission.write | Permission.execute)) granted |= Access.delete;
     } else if (permits(caller, attributes, Permission.execute)) granted |= Access.execute;
+    // As nfsd does where a file system is read-only: a client refuses to open a file for writing on this answer.
+    if (this.core.stack.isOver(id)) granted &= ~(Access.modify | Access.extend | Access.delete);
     return granted & mask;
   }
 

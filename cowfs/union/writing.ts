@@ -9,6 +9,7 @@ import { requireSize } from "./values.ts";
 export function writeFile(core: UnionCore, caller: Caller, id: FileId, offset: number, data: Buffer): void {
   const before = core.attributes(id);
   requireRegular(before.mode);
+  core.requireOwn(id, before.mode);
   requireWritable(caller, before);
   requireSize(offset);
   requireSize(offset + data.length);
@@ -17,12 +18,13 @@ export function writeFile(core: UnionCore, caller: Caller, id: FileId, offset: n
   const inode = core.copyUp(id);
   core.journal.apply({ kind: "lay", id, extent: { offset, length: data.length, address }, checksum });
   dropCapabilities(core, inode);
+  const time = core.clock();
   core.journal.apply({
     kind: "wrote",
     id,
     size: Math.max(inode.size, offset + data.length),
     mode: modeAfterWrite(caller, inode),
-    time: core.clock(),
+    time,
   });
-  core.noteContent(id);
+  core.noteContent(id, time);
 }

@@ -6,11 +6,12 @@
  * - (P2) A directory that was moved is sealed whole and opaque, so the overlay depends on no path of its base. Its
  *   files name chunks that the base holds, so nothing of it is sent.
  * - (P3) Nothing is read of a file whose bytes all lie in the layer below.
+ * - (P4) What was made in a directory that only a layer over the journal has is under that directory's name: the
+ *   `.mount` that brings the layer is in the tree as well.
  */
 import { runWithFaults } from "../../cowfs/fault.ts";
 import { type FileId, FileType, type Name } from "../../cowfs/file-system.ts";
 import { hidden } from "../../cowfs/journals/entries.ts";
-import { lowerAddress } from "../../cowfs/journals/extents.ts";
 import type { JournalInode } from "../../cowfs/journals/state.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { Piece } from "../../cowfs/trees/tree.ts";
@@ -48,6 +49,7 @@ interface PlannedDirectory {
 }
 
 function planSeal(core: UnionCore, rootId: FileId): Plan {
+  const covering = findCoveringDirectories(core);
   const files = new Set<FileId>();
   // A file of a moved directory may have another name that was not moved: both must show one inode, so the walk is
   // made again with what the first one found.
@@ -55,20 +57,26 @@ function planSeal(core: UnionCore, rootId: FileId): Plan {
   let known: number;
   do {
     known = files.size;
-    root = planDirectory(core, rootId, false, files) ?? { id: rootId, opaque: false, children: new Map() };
+    root = planDirectory(core, rootId, false, files, covering) ?? { id: rootId, opaque: false, children: new Map() };
   } while (files.size > known);
   return { files, build: (nodes) => buildDirectory(core, root, nodes) };
 }
 
 /** What of a directory belongs into the tree; undefined when it is as it is below. `whole`: all that it shows. */
-function planDirectory(core: UnionCore, id: FileId, whole: boolean, files: Set<FileId>): PlannedDirectory | undefined {
+function planDirectory(
+  core: UnionCore,
+  id: FileId,
+  whole: boolean,
+  files: Set<FileId>,
+  covering: ReadonlyMap<FileId, ReadonlyMap<Name, FileId>>,
+): PlannedDirectory | undefined {
   const directory = core.directory(id);
   const own = core.journal.state.inodes.get(id);
   const children: PlannedDirectory["children"] = new Map();
   const add = (name: Name, child: FileId, below: FileId | undefined) => {
     const inPlace = !whole && below === child;
-    if (isDirectoryId(core, child)) {
-      const planned = planDirectory(core, child, !inPlace, files);
+    if (core.isDirectory(child)) {
+      const planned = planDirectory(core, child, !inPlace, files, covering);
       if (planned !== undefined) children.set(name, { ...planned, opaque: !inPlace && below !== undefined && !whole });
     } else if (!inPlace || core.journal.state.inodes.has(child) || files.has(child)) {
       files.add(child);
@@ -82,15 +90,28 @@ function planDirectory(core: UnionCore, id: FileId, whole: boolean, files: Set<F
   }
   for (const { name, id: child } of core.stack.list(directory))
     if (own?.entries.get(name) === undefined) add(name, child, child);
+  for (const [name, child] of covering.get(id) ?? []) {
+    const planned = planDirectory(core, child, false, files, covering);
+    if (planned !== undefined) children.set(name, { ...planned, opaque: children.get(name) === "whiteout" });
+  }
   const changed = whole || own !== undefined || children.size > 0;
   return changed ? { id, opaque: false, children } : undefined;
 }
 
-function isDirectoryId(core: UnionCore, id: FileId): boolean {
-  const inode = core.journal.state.inodes.get(id);
-  if (inode !== undefined) return (inode.mode & FileType.mask) === FileType.directory;
-  const { tree, inode: number } = core.stack.locate(id);
-  return (tree.mode(number) & FileType.mask) === FileType.directory;
+/** The directories of layers over the journal in which something was made, and those above them: by parent and name. */
+function findCoveringDirectories(core: UnionCore): ReadonlyMap<FileId, ReadonlyMap<Name, FileId>> {
+  const found = new Map<FileId, Map<Name, FileId>>();
+  for (const { id } of core.journal.state.inodes.values()) {
+    for (let at = id; core.stack.isOver(at); ) {
+      const above = core.covers.findParent(at);
+      if (above === 0) break;
+      const { tree, inode } = core.stack.locate(at);
+      const names = found.get(above) ?? new Map();
+      found.set(above, names.set(tree.nameOf(inode), at));
+      at = above;
+    }
+  }
+  return found;
 }
 
 function buildDirectory(core: UnionCore, planned: PlannedDirectory, nodes: ReadonlyMap<FileId, TreeNode>): TreeNode {
@@ -108,7 +129,7 @@ async function sealInode(core: UnionCore, id: FileId, sink: ContentSink, signal:
   if (type === FileType.symlink) return { ...node, size: 0, target: readLink(core, id) };
   if (type !== FileType.regular) return { ...node, size: 0 };
   const inode = core.journal.state.inodes.get(id);
-  const pieces = inode === undefined || isUntouched(core, inode) ? lowerPieces(core, id) : undefined;
+  const pieces = inode === undefined || core.hasLayerContent(inode) ? lowerPieces(core, id) : undefined;
   return { ...node, pieces: pieces ?? (await sealContent(core, inode!, sink, signal)) };
 }
 
@@ -116,14 +137,6 @@ function describe(core: UnionCore, id: FileId): TreeNode {
   const { mode, uid, gid, size, modified, deviceMajor, deviceMinor } = core.attributes(id);
   const attributes = new Map(readExtendedAttributes(core, id));
   return { mode, uid, gid, size, modified, deviceMajor, deviceMinor, attributes };
-}
-
-/** True where the journal's inode shows exactly the bytes of the layer below: after chmod, chown, link or rename. */
-function isUntouched(core: UnionCore, inode: JournalInode): boolean {
-  const [extent] = inode.extents;
-  if (inode.extents.length !== 1 || extent.address !== lowerAddress) return false;
-  const { tree, inode: number } = core.stack.locate(inode.id);
-  return extent.offset === 0 && extent.length === inode.size && tree.size(number) === inode.size;
 }
 
 function lowerPieces(core: UnionCore, id: FileId): Piece[] | undefined {

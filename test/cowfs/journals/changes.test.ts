@@ -30,7 +30,7 @@ const inode = fc.record(
   plain,
 );
 const extent = fc.record({ offset: id, length: id, address: fc.maxSafeInteger() }, plain);
-const slot = fc.record({ number: uint32, directory: id, url: name, identity: name }, plain);
+const slot = fc.record({ number: uint32, directory: id, url: name, identity: name, isOver: fc.boolean() }, plain);
 const pin = fc.record(
   {
     name,
@@ -52,6 +52,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: kind("wrote"), id, size: id, mode: uint32, time }, plain),
   fc.record({ kind: kind("attribute"), id, name, value: fc.option(blob, { nil: undefined }) }, plain),
   fc.record({ kind: kind("slot"), slot }, plain),
+  fc.record({ kind: kind("mounted"), directory: id, time }, plain),
   fc.record({ kind: kind("reply"), key: name, bytes: blob }, plain),
   fc.record({ kind: kind("skip"), nextInode: id }, plain),
   fc.record({ kind: kind("pin"), pin }, plain),

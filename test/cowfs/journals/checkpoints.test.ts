@@ -33,8 +33,9 @@ function fill(journal: Journal): void {
     journal.apply({ kind: "put", inode: inodeFields(a, { size: 5, verifier: 2n ** 64n - 1n }) });
     journal.apply({ kind: "enter", directory: rootFields.id, name: "hidden", id: -1, cookie: 9 });
     journal.apply({ kind: "skip", nextInode: 1000 });
-    const slot = { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab" };
+    const slot = { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab", isOver: true };
     journal.apply({ kind: "slot", slot });
+    journal.apply({ kind: "mounted", directory: rootFields.id, time: { seconds: 7, nanoseconds: 8 } });
     const copied = inodeFields(2 ** 40 + 7, { size: 100 });
     journal.apply({ kind: "put", inode: copied });
     journal.apply({ kind: "lay", id: copied.id, extent: { offset: 0, length: 100, address: -1 }, checksum: 0 });

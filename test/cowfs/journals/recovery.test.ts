@@ -49,7 +49,7 @@ async function make(t: ExecutionContext): Promise<Made> {
       change(journal, () =>
         journal.apply({
           kind: "slot",
-          slot: { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab" },
+          slot: { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab", isOver: false },
         }),
       ),
     () => ids.push(addFile(journal, "d", "fourth")),

@@ -95,7 +95,8 @@ export function describeState(state: JournalState): unknown {
     extendedAttributes: [...(inode.extendedAttributes ?? [])].map(([name, value]) => [name, value?.toString("hex")]),
   }));
   const replies = [...state.replies].map(([key, reply]) => [key, reply.toString("hex")]);
-  return { inodes, replies, slots: [...state.slots.values()], next: [state.nextInode, state.nextSlot] };
+  const mountTimes = [...state.mountTimes];
+  return { inodes, replies, slots: [...state.slots.values()], mountTimes, next: [state.nextInode, state.nextSlot] };
 }
 
 /** The real disk, as `change` makes it. */
