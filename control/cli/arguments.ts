@@ -19,6 +19,15 @@ export function parseNumber(text: string): number {
   return number;
 }
 
+/** `500M`, `20G`, `4096`: bytes, with powers of 1000. */
+export function parseBytes(text: string): number {
+  const match = /^(\d{1,12}(?:\.\d{1,3})?)([kMGT]?)B?$/.exec(text);
+  const bytes = match === null ? 0 : Math.round(Number(match[1]) * 1000 ** " kMGT".indexOf(match[2] || " "));
+  if (!Number.isSafeInteger(bytes) || bytes < 1)
+    throw new InvalidArgumentError("A size is needed, such as 500M or 20G.");
+  return bytes;
+}
+
 /** `127.0.0.1:20490`, `[::1]:20490`; port 0 takes any. */
 export function parseListen(text: string): HostPort {
   const match = /^(\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(text);

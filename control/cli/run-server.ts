@@ -30,6 +30,8 @@ export interface RunFlags {
   readonly state?: string;
   readonly trust?: string;
   readonly prefix?: string;
+  readonly cacheSize?: number;
+  readonly fillRate?: number;
 }
 
 /** Settles when it has ended. Throws `in-use` when it runs already, and what XenoServer.open throws. */
@@ -59,6 +61,7 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
     await runXenoServer({
       name,
       stateDirectory,
+      pull: { cacheBytes: flags.cacheSize, fillBytesPerSecond: flags.fillRate },
       storeDirectory: home.storeDirectory,
       trustDirectory: path.resolve(flags.trust ?? home.keys),
       namespace,

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { maxLocalServers } from "../network/local-network.ts";
-import { parseNumber } from "./arguments.ts";
+import { parseBytes, parseNumber } from "./arguments.ts";
 import { readContext, requireRoot } from "./context.ts";
 import { printResult, tell } from "./output.ts";
 import { connectServer, findServers, forgetServer, listServers } from "./registered-servers.ts";
@@ -18,6 +18,16 @@ export function createServerCommands(): Command {
     .description("run a XenoServer on this machine; its guests outlive it")
     .requiredOption("--name <name>", "how clients name it: a-z, 0-9 and -")
     .option("--state <directory>", "its state (default: servers/NAME in $XENO_HOME)")
+    .option(
+      "--cache-size <size>",
+      "what its cache may take of the disk, such as 20G (default: what there is)",
+      parseBytes,
+    )
+    .option(
+      "--fill-rate <size>",
+      "after a guest's boot, bring what it has not read at this rate a second, such as 5M (default: do not)",
+      parseBytes,
+    )
     .option("--trust <directory>", "the keys that it believes (default: keys in $XENO_HOME)")
     .addOption(
       new Option("--number <n>", `its place on the network of --prefix, 1 to ${maxLocalServers}`)

@@ -16,6 +16,7 @@ import { type PullCounters, TreeCache } from "../../xenostore/pull/tree-cache.ts
 import { formatOverlayUrl, overlayScheme, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
 import { currentVersion, type Ref, type StoredTree } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
+import { TraceStore } from "../../xenostore/traces/trace-store.ts";
 import { resolveTemplate } from "../names/name-table.ts";
 import { findNearNames } from "../names/near-names.ts";
 import { formatTemplateName } from "../names/template-name.ts";
@@ -27,6 +28,8 @@ export interface LayersOptions {
   readonly cacheDirectory: string;
   /** What the trees may take of the disk. */
   readonly cacheBytes?: number;
+  /** Told what a hint was lost for. */
+  log?(text: string): void;
 }
 
 export interface Layers {
@@ -40,12 +43,14 @@ export interface Layers {
   pin(url: string, tree: string, signal?: AbortSignal): Promise<string>;
   /** The pack map of a tree that was opened here. */
   layoutOf(tree: string): string;
+  /** What boots of a tree read. */
+  readonly traces: TraceStore;
   /** What came into the cache so far. */
   readonly counters: PullCounters;
   close(): Promise<void>;
 }
 
-export function openLayers({ store, trust, cacheDirectory, cacheBytes }: LayersOptions): Layers {
+export function openLayers({ store, trust, cacheDirectory, cacheBytes, log }: LayersOptions): Layers {
   const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes });
   const remembered = path.join(cacheDirectory, "layouts");
   const seenDirectory = path.join(cacheDirectory, "seen");
@@ -111,6 +116,7 @@ export function openLayers({ store, trust, cacheDirectory, cacheBytes }: LayersO
       if (layout === undefined) throw new Error(`tree ${tree} was not opened here`);
       return layout;
     },
+    traces: new TraceStore(store, treesOf(cacheDirectory), log),
     get counters() {
       return cache.counters;
     },

@@ -16,7 +16,8 @@ import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
 import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
 import { FileServerClient } from "../file-server/client.ts";
-import type { ExportStatus } from "../file-server/protocol.ts";
+import { fileServerFiles } from "../file-server/files.ts";
+import type { ExportStatus, PullSettings } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
 import type { Hypervisor } from "../hypervisors/hypervisor.ts";
 import { domainFiles } from "../hypervisors/qemu/command-line.ts";
@@ -49,6 +50,7 @@ export interface XenoServerOptions {
    * and no other network: the host's own namespace gets no device, address or rule.
    */
   readonly namespace?: string;
+  readonly pull?: PullSettings;
   /** Of routable addresses for guests, where there is a namespace. */
   readonly addressPool: string;
   /** Default: QEMU, with KVM where that really works. */
@@ -112,7 +114,8 @@ export class XenoServer {
       const layers = openLayers({
         store: meterStore(store, meter, `XenoServer ${options.name}`, "XenoStore"),
         trust: readTrust(options.trustDirectory),
-        cacheDirectory: join(options.stateDirectory, "xenod-cache"),
+        cacheDirectory: fileServerFiles(options.stateDirectory).cache,
+        cacheBytes: options.pull?.cacheBytes,
       });
       const server = new XenoServer(options, lock, layers, meter);
       await server.#start();
@@ -307,8 +310,8 @@ export class XenoServer {
   }
 
   async #startFileServer(): Promise<void> {
-    const { name, stateDirectory, storeDirectory, trustDirectory } = this.options;
-    await startFileServer(stateDirectory, { name, storeDirectory, trustDirectory });
+    const { name, stateDirectory, storeDirectory, trustDirectory, pull } = this.options;
+    await startFileServer(stateDirectory, { name, storeDirectory, trustDirectory, pull });
   }
 
   /** The keeper sees to the worker; nobody but us sees to the keeper. */

@@ -12,6 +12,7 @@ import { Journal } from "../../cowfs/journals/journal.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
+import { BootPull } from "./boot-pull.ts";
 import type { fileServerFiles } from "./files.ts";
 import type { KeeperChannel } from "./keeper-channel.ts";
 import type { ExportSpecification, ExportStatus, FileToLay } from "./protocol.ts";
@@ -21,8 +22,10 @@ const maxExports = 1024;
 
 export interface ExportTableOptions {
   readonly files: ReturnType<typeof fileServerFiles>;
-  readonly layers: Pick<Layers, "open">;
+  readonly layers: Pick<Layers, "open" | "traces">;
   readonly keeper: KeeperChannel;
+  /** Caps what is brought after a guest's boot. */
+  pace?(bytes: number, signal: AbortSignal): Promise<void>;
   log(text: string): void;
 }
 
@@ -163,9 +166,11 @@ export class ExportTable {
   }
 
   #contextOf(id: string): ExportContext {
-    const { layers, keeper, files, log } = this.#options;
+    const { layers, keeper, files, pace, log } = this.#options;
     return {
       openLayer: (url, pinned, signal) => layers.open(url, pinned, signal),
+      pullBoot: (isBoot) =>
+        new BootPull({ traces: layers.traces, isBoot, pace, log: (text) => log(`export ${id}: ${text}`) }),
       listen: (of, address) => keeper.listen(of, address),
       eventsFile: files.eventsFile(id),
       log,

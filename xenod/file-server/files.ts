@@ -8,7 +8,8 @@ export function fileServerFiles(stateDirectory: string) {
     /** Held by the keeper, and holds its process id. */
     lock: join(stateDirectory, "file-server.lock"),
     log: join(stateDirectory, "file-server.log"),
-    cache: join(stateDirectory, "file-server-cache"),
+    /** Shared with Xenod, which reads kernels through it. */
+    cache: join(stateDirectory, "cache"),
     exports: join(stateDirectory, "exports"),
     exportFile: (id: string) => join(stateDirectory, "exports", `${id}.json`),
     eventsFile: (id: string) => join(stateDirectory, "exports", `${id}.events`),

@@ -2,8 +2,10 @@
 import { type Static, Type } from "typebox";
 import { pinNamePattern } from "../../cowfs/journals/pins.ts";
 import type { NfsCounters } from "../../cowfs/nfs/counters.ts";
+import type { PullCounters } from "../../xenostore/pull/tree-cache.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
 import type { ErrorBody } from "../http/json-server.ts";
+import type { BootReads } from "./boot-pull.ts";
 
 /** Where an export is reached; in the host's own network where no namespace is named. */
 export const ListenAddress = Type.Object(
@@ -101,6 +103,8 @@ export interface ExportStatus {
   readonly failures: number;
   /** Why the journal's last checkpoint failed: its log grows until one succeeds. */
   readonly checkpointFailure?: string;
+  /** What the guest's boot has read of its layers, while this life of the worker saw it. */
+  readonly boot?: BootReads;
   readonly error?: ErrorBody;
   readonly counters?: NfsCounters;
 }
@@ -113,6 +117,7 @@ export interface FileServerStatus {
   readonly started: number;
   readonly exports: readonly ExportStatus[];
   readonly traffic: readonly Traffic[];
+  readonly pulled: PullCounters;
 }
 
 /** `<state>/file-server.json`: what the worker needs to know before it is asked anything. */
@@ -122,4 +127,13 @@ export interface FileServerConfiguration {
   readonly name: string;
   readonly storeDirectory: string;
   readonly trustDirectory: string;
+  readonly pull?: PullSettings;
+}
+
+/** How content comes into a XenoServer's cache, and what is said when it does not. */
+export interface PullSettings {
+  /** What the cache may take of the disk; without it, as much as there is. */
+  readonly cacheBytes?: number;
+  /** After its boot, what a guest has not read yet is brought at this rate; without it, only what it reads is. */
+  readonly fillBytesPerSecond?: number;
 }

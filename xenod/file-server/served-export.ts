@@ -11,6 +11,7 @@ import type { Journal } from "../../cowfs/journals/journal.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { describeError, type ErrorBody } from "../http/json-server.ts";
 import { writeStateFile } from "../state-file.ts";
+import type { BootPull } from "./boot-pull.ts";
 import { layFiles } from "./lay-files.ts";
 import { locateFile } from "./locate-file.ts";
 import { defaultInit, type OpenedExport, openExport } from "./open-export.ts";
@@ -32,6 +33,8 @@ export interface SavedEvents {
 export interface ExportContext {
   /** Opens a layer; it is closed with the export. */
   openLayer(url: string, pinned: string | undefined, signal: AbortSignal): Promise<OpenedTree>;
+  /** What brings the export's layers for its guest's boot, or for a guest that runs. */
+  pullBoot(isBoot: boolean): BootPull;
   listen(id: string, address: ListenAddress): Promise<{ handle: unknown; port: number }>;
   readonly eventsFile: string;
   log(text: string): void;
@@ -53,6 +56,7 @@ export class ServedExport {
   #error: ErrorBody | undefined;
   #opened: OpenedExport | undefined;
   #layers: OpenedTree[] = [];
+  #pull: BootPull | undefined;
   #port = 0;
   #failures = 0;
   #recovering: Promise<void> | undefined;
@@ -127,6 +131,7 @@ export class ServedExport {
       hasInit: this.#opened?.init !== undefined,
       failures: this.#failures,
       checkpointFailure: checkpointFailure === undefined ? undefined : String(checkpointFailure),
+      boot: this.#pull?.reads,
       error: this.#error,
       counters: this.#opened?.exported.counters,
     };
@@ -153,6 +158,8 @@ export class ServedExport {
 
   async #openFileSystem(): Promise<void> {
     const { url, tree, journal, requirePrivilegedPort, initPath } = this.specification;
+    const pull = this.#context.pullBoot(this.#events.init === undefined);
+    this.#pull = pull;
     const opened = await openExport({
       url,
       journal,
@@ -163,12 +170,15 @@ export class ServedExport {
         const known = pinned ?? (layer === url ? tree : undefined);
         const layerOpened = await this.#context.openLayer(layer, known, signal);
         this.#layers.push(layerOpened);
-        return layerOpened.tree;
+        return pull.add(layerOpened);
       },
       signal: this.#ended.signal,
       onLayers: () => this.#note("layers"),
       onMount: () => this.#note("mounted"),
-      onInit: () => this.#note("init"),
+      onInit: () => {
+        pull.noteInit();
+        this.#note("init");
+      },
       onTrouble: (what, error) => this.#context.log(`export ${this.id}: ${what}: ${error}`),
       onFailed: (error) => {
         this.#failures++;
@@ -193,6 +203,7 @@ export class ServedExport {
     const log = (error: unknown) => this.#context.log(`export ${this.id}: closing: ${error}`);
     await this.#opened?.close().catch(log);
     this.#opened = undefined;
+    await this.#pull?.close();
     for (const layer of this.#layers.splice(0)) await layer.close().catch(log);
   }
 

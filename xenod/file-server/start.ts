@@ -32,7 +32,8 @@ export async function startFileServer(
       hint: "choose a shorter $XENO_HOME",
     });
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
-  const wanted: FileServerConfiguration = { format: 1, ...configuration };
+  // As it is read back: what is undefined is not there.
+  const wanted: FileServerConfiguration = JSON.parse(JSON.stringify({ format: 1, ...configuration }));
   const known = await readStateFile<FileServerConfiguration>(files.configuration, 1);
   if (!isDeepStrictEqual(known, wanted)) {
     // The worker reads it when it starts.

@@ -4,6 +4,7 @@
  */
 import { openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
+import { Pace } from "../../xenostore/pull/pace.ts";
 import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
 import { meterStore, TrafficMeter } from "../../xenostore/stores/meter.ts";
 import { createJsonServer } from "../http/json-server.ts";
@@ -27,8 +28,12 @@ const layers = openLayers({
   store: meterStore(directoryStore, meter, `XenoServer ${configuration.name}`, "XenoStore"),
   trust: readTrust(configuration.trustDirectory),
   cacheDirectory: files.cache,
+  cacheBytes: configuration.pull?.cacheBytes,
+  log,
 });
-const table = new ExportTable({ files, layers, keeper, log });
+const { fillBytesPerSecond } = configuration.pull ?? {};
+const pace = fillBytesPerSecond === undefined ? undefined : new Pace(fillBytesPerSecond).take;
+const table = new ExportTable({ files, layers, keeper, pace, log });
 await table.load();
 
 const control = createJsonServer((error) => log(`defect: ${(error as Error).stack ?? error}`));
@@ -40,6 +45,7 @@ addControlRoutes(control, table, () => ({
   started,
   exports: table.list(),
   traffic: meter.rows(),
+  pulled: layers.counters,
 }));
 await control.ready();
 control.server.listen((await keeper.control()) as never);

@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import test from "ava";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
 import { openLayers } from "../../../templates/layers/open-layers.ts";
+import { BootPull } from "../../../xenod/file-server/boot-pull.ts";
 import { serveUnion } from "../../../xenod/file-server/serve-union.ts";
 import { ServedExport } from "../../../xenod/file-server/served-export.ts";
 import { bindRaw } from "../../../xenod/links/raw-socket.ts";
@@ -60,6 +61,7 @@ test.serial("an export whose journal failed is opened again from what was acknow
     {},
     {
       openLayer: layers.open,
+      pullBoot: (isBoot) => new BootPull({ traces: layers.traces, isBoot, log: (text) => said.push(text) }),
       listen: async () => ({ handle, port }),
       eventsFile: join(published.directory, "events"),
       log: (text) => said.push(text),
