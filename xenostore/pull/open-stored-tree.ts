@@ -25,6 +25,8 @@ export interface OpenedTree {
   bringAhead(options: AheadOptions): Promise<void>;
   /** The same tree for somebody whose reads are noted until he stops it. */
   record(): { readonly tree: SealedTree; readonly recording: Recording };
+  /** Whether a chunk can be read without a fetch, as far as is known. */
+  has(chunk: number): boolean;
   /** Bytes of the tree's chunks on the local disk. */
   residentBytes(): number;
   /** Ends all reading. */
@@ -94,6 +96,7 @@ async function openLocked(
       const recording = new RecordedSpace(space, chunks);
       return { tree: tree.over(recording), recording };
     },
+    has: (chunk) => space.has(chunk),
     residentBytes: () => space.residentBytes(),
     close: () => space.close(),
   };
