@@ -20,12 +20,8 @@ export async function askKvm(home: Home, signal: AbortSignal): Promise<KvmQuesti
     () => true,
     () => false,
   );
-  const hasStore = await fs.access(home.storeDirectory).then(
-    () => true,
-    () => false,
-  );
-  if (!hasKvm || !hasStore) return undefined;
-  const layers = await home.openLayers().catch(() => undefined);
+  const store = hasKvm ? await home.openStore({ create: false }).catch(() => undefined) : undefined;
+  const layers = store && (await home.openLayers(store).catch(() => undefined));
   const ref = await layers?.resolveUrl(defaultKernel, signal).catch(() => undefined);
   if (layers === undefined || ref === undefined) return undefined;
   return async () => {

@@ -3,11 +3,13 @@
  *
  *     keys/      private keys, and `keys/trusted/`: who may sign what
  *     store/     the default XenoStore, a directory
+ *     store.url  which XenoStore `xeno store use` chose instead
  *     cache/     trees that commands pulled, one directory per process at a time
  *     builds/    journals of overlays that were built
  *     journals/  journals of mounts and exports that were given no directory
  *     servers/   the XenoServers that `xeno server run` started: where their sockets are
  */
+import { readFileSync } from "node:fs";
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -15,8 +17,9 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { takeLock } from "../../cowfs/journals/lock.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust, type Trust } from "../../xenostore/keys/key-ring.ts";
-import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
+import { type OpenStoreOptions, openStore } from "../../xenostore/stores/open-store.ts";
+import { normalizeStoreUrl } from "../../xenostore/stores/store-url.ts";
 
 const maxCaches = 64;
 
@@ -24,33 +27,49 @@ export interface Home {
   readonly directory: string;
   readonly keys: string;
   readonly trust: Trust;
-  readonly storeDirectory: string;
+  /** A directory or a URL: see xenostore/stores/store-url.ts. */
+  readonly store: string;
   at(...parts: string[]): string;
-  /** A store that the user named is made only where `create` is set: a slip of the keyboard would else be an empty one. */
-  openStore(options?: { create: boolean }): Promise<ObjectStore>;
+  /**
+   * A directory that the user named is made only where `create` is set: a slip of the keyboard would else be an empty
+   * store.
+   */
+  openStore(options?: OpenStoreOptions): Promise<ObjectStore>;
   openLayers(store?: ObjectStore): Promise<Layers>;
 }
 
-export function findHome(store?: string): Home {
+/** `named` is what `--store` said. Throws `store-url`. */
+export function findHome(named?: string): Home {
   const data = process.env.XDG_DATA_HOME ?? path.join(os.homedir(), ".local", "share");
   const directory = path.resolve(process.env.XENO_HOME ?? path.join(data, "xeno"));
   const at = (...parts: string[]) => path.join(directory, ...parts);
-  const storeDirectory = path.resolve(store ?? process.env.XENO_STORE ?? at("store"));
-  const openStore = async ({ create } = { create: storeDirectory === at("store") }) => {
+  const url = normalizeStoreUrl(
+    named ?? (process.env.XENO_STORE || undefined) ?? readChosenStore(at("store.url")) ?? at("store"),
+  );
+  const open = async (options: OpenStoreOptions = {}) => {
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-    return await openDirectoryStore(storeDirectory, { create });
+    return await openStore(url, { create: url === at("store"), ...options });
   };
   const trust = readTrust(at("keys"));
   return {
     directory,
     keys: at("keys"),
     trust,
-    storeDirectory,
+    store: url,
     at,
-    openStore,
+    openStore: open,
     openLayers: async (given) =>
-      openLayers({ store: given ?? (await openStore()), trust, cacheDirectory: await lockCache(at("cache")) }),
+      openLayers({ store: given ?? (await open()), trust, cacheDirectory: await lockCache(at("cache")) }),
   };
+}
+
+function readChosenStore(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim() || undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** A cache has one owner at a time: the first that is free, so that commands run side by side still share most. */

@@ -11,6 +11,7 @@ import { createMountCommand } from "./mount-command.ts";
 import { createOverlayCommands } from "./overlay-commands.ts";
 import { createServeCommand } from "./serve-command.ts";
 import { createServerCommands } from "./server-commands.ts";
+import { createStoreCommands } from "./store-commands.ts";
 import { createTemplateCommands } from "./template-commands.ts";
 
 /** `signal` ends whatever the commands do, in order. */
@@ -18,7 +19,7 @@ export function createProgram(signal: AbortSignal): Command {
   const program = new Command("xeno")
     .description("Publish a file-system overlay once and boot it on many servers.")
     .option("--json", "print results, and errors, as JSON")
-    .option("--store <directory>", "the XenoStore to use (default: $XENO_STORE, or store in $XENO_HOME)")
+    .option("--store <url>", "the XenoStore: a directory, s3://… or https://… (see `xeno store --help`)")
     .addHelpText(
       "after",
       `
@@ -38,6 +39,7 @@ Example:
     createMountCommand(),
     createServeCommand(),
     ...createOverlayCommands(),
+    createStoreCommands(),
     createServerCommands(),
     createDeployCommand(),
     ...createDomainCommands(),

@@ -3,7 +3,6 @@
  * keeps; or, with `--prefix`, on one that somebody else makes, takes down, and knows the members of.
  */
 import { createHash } from "node:crypto";
-import fs from "node:fs/promises";
 import path from "node:path";
 import { InvalidArgumentError } from "commander";
 import { pino } from "pino";
@@ -56,13 +55,13 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
     if (signal.aborted) void end();
     else signal.addEventListener("abort", end, { once: true });
   };
-  await fs.mkdir(home.storeDirectory, { recursive: true, mode: 0o700 });
+  await home.openStore({ create: true });
   try {
     await runXenoServer({
       name,
       stateDirectory,
       pull: { cacheBytes: flags.cacheSize, fillBytesPerSecond: flags.fillRate },
-      storeDirectory: home.storeDirectory,
+      store: home.store,
       trustDirectory: path.resolve(flags.trust ?? home.keys),
       namespace,
       addressPool,

@@ -35,7 +35,7 @@ export async function stopServer(home: Home, server: RegisteredServer, end: Serv
 
 async function endRemains(home: Home, { name, number, prefix, stateDirectory }: RegisteredServer, end: ServerEnd) {
   const { namespace, addressPool } = await joinServer(prefix, { name, number });
-  const where = { name, stateDirectory, storeDirectory: home.storeDirectory, trustDirectory: home.keys };
+  const where = { name, stateDirectory, store: home.store, trustDirectory: home.keys };
   const log = pino({ level: "error" }, pino.destination({ dest: 2, sync: true }));
   await shutdownServer({ ...where, namespace, addressPool, linkPrefix: prefix, log }, end);
   await leaveOurNetwork(home, prefix, name);

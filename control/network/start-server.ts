@@ -16,7 +16,7 @@ export interface StartedServer {
 export interface ServerStart extends LocalServer {
   readonly prefix: string;
   readonly stateDirectory: string;
-  readonly storeDirectory: string;
+  readonly store: string;
   readonly trustDirectory: string;
   readonly signal: AbortSignal;
 }
@@ -30,7 +30,7 @@ export async function startServer(start: ServerStart): Promise<StartedServer> {
   const logFile = path.join(start.stateDirectory, "xenod.log");
   const log = await fs.open(logFile, "w", 0o600);
   const options = ["--name", start.name, "--number", String(start.number), "--prefix", start.prefix];
-  const paths = ["--state", start.stateDirectory, "--trust", start.trustDirectory, "--store", start.storeDirectory];
+  const paths = ["--state", start.stateDirectory, "--trust", start.trustDirectory, "--store", start.store];
   const child = spawn(
     "nsenter",
     [`--net=${namespacePath(namespace)}`, process.execPath, program, "server", "run", ...options, ...paths],

@@ -38,7 +38,7 @@ export async function startServers(start: ServersStart): Promise<LocalServers> {
   const servers: StartedServer[] = [];
   // One after another: together they would only share the cores.
   for (const [index, name] of start.names.entries()) {
-    const paths = { stateDirectory: `${start.stateDirectory}/${name}`, storeDirectory: home.storeDirectory };
+    const paths = { stateDirectory: `${start.stateDirectory}/${name}`, store: home.store };
     const server = await startServer({ prefix, name, number: index + 1, ...paths, trustDirectory: home.keys, signal });
     cleanup.defer(() => stopServer(server, tell));
     for (const { name: left } of await server.client.domains(signal)) await removeDomain(server, left, signal);

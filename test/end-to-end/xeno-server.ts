@@ -36,9 +36,9 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
   const pool = "10.77.1.0/24";
   const namespace = await joinSwitch({ prefix, name: "a", address: "10.77.0.1", forwards: true, routes: [] });
   const stateDirectory = join(published.directory, "s");
-  const { storeDirectory, trustDirectory } = published;
+  const { storeDirectory: store, trustDirectory } = published;
   const logFile = join(published.directory, "xenod.log");
-  const where = { name: "a", stateDirectory, storeDirectory, trustDirectory };
+  const where = { name: "a", stateDirectory, store, trustDirectory };
   const options = { ...where, linkPrefix: prefix, namespace, addressPool: pool };
   const client = new XenodClient({ socketPath: apiSocket(stateDirectory), name: "a", patienceMs: 10_000 });
   t.teardown(() => client.close());

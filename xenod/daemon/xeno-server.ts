@@ -13,8 +13,8 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { waitForLock } from "../../cowfs/journals/lock.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
-import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
 import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
+import { openStore } from "../../xenostore/stores/open-store.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
 import type { ExportStatus, PullSettings } from "../file-server/protocol.ts";
@@ -40,7 +40,8 @@ export interface XenoServerOptions {
   /** Of this XenoServer: `[a-z0-9-]{1,40}`. */
   readonly name: string;
   readonly stateDirectory: string;
-  readonly storeDirectory: string;
+  /** A directory or a URL: see xenostore/stores/store-url.ts. */
+  readonly store: string;
   /** Whose signatures count here: see xenostore/keys. */
   readonly trustDirectory: string;
   /** Begins the names of network namespaces; one per installation. */
@@ -110,7 +111,7 @@ export class XenoServer {
     );
     try {
       const meter = new TrafficMeter();
-      const store = await openDirectoryStore(options.storeDirectory);
+      const store = await openStore(options.store);
       const layers = openLayers({
         store: meterStore(store, meter, `XenoServer ${options.name}`, "XenoStore"),
         trust: readTrust(options.trustDirectory),
@@ -310,8 +311,8 @@ export class XenoServer {
   }
 
   async #startFileServer(): Promise<void> {
-    const { name, stateDirectory, storeDirectory, trustDirectory, pull } = this.options;
-    await startFileServer(stateDirectory, { name, storeDirectory, trustDirectory, pull });
+    const { name, stateDirectory, store, trustDirectory, pull } = this.options;
+    await startFileServer(stateDirectory, { name, store, trustDirectory, pull });
   }
 
   /** The keeper sees to the worker; nobody but us sees to the keeper. */

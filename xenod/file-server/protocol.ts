@@ -125,7 +125,8 @@ export interface FileServerConfiguration {
   readonly format: 1;
   /** The XenoServer's. */
   readonly name: string;
-  readonly storeDirectory: string;
+  /** As `openStore` takes it. */
+  readonly store: string;
   readonly trustDirectory: string;
   readonly pull?: PullSettings;
 }

@@ -5,8 +5,8 @@
 import { openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { Pace } from "../../xenostore/pull/pace.ts";
-import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
 import { meterStore, TrafficMeter } from "../../xenostore/stores/meter.ts";
+import { openStore } from "../../xenostore/stores/open-store.ts";
 import { createJsonServer } from "../http/json-server.ts";
 import { readStateFile } from "../state-file.ts";
 import { addControlRoutes } from "./control-routes.ts";
@@ -23,9 +23,9 @@ const configuration = await readStateFile<FileServerConfiguration>(files.configu
 if (configuration === undefined) throw new Error(`there is no ${files.configuration}`);
 
 const meter = new TrafficMeter();
-const directoryStore = await openDirectoryStore(configuration.storeDirectory);
+const store = await openStore(configuration.store);
 const layers = openLayers({
-  store: meterStore(directoryStore, meter, `XenoServer ${configuration.name}`, "XenoStore"),
+  store: meterStore(store, meter, `XenoServer ${configuration.name}`, "XenoStore"),
   trust: readTrust(configuration.trustDirectory),
   cacheDirectory: files.cache,
   cacheBytes: configuration.pull?.cacheBytes,

@@ -11,7 +11,16 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { waitForLock } from "../../cowfs/journals/lock.ts";
-import { checkKey, defaultMaximumBytes, type GetOptions, type ObjectStore, objectMissing } from "./object-store.ts";
+import {
+  checkKey,
+  defaultMaximumBytes,
+  type GetOptions,
+  type ObjectStore,
+  objectMissing,
+  objectTooLarge,
+  objectTooShort,
+  type RequestOptions,
+} from "./object-store.ts";
 
 const leftoverAgeMs = 24 * 3600 * 1000;
 const lockDeadlineMs = 10_000;
@@ -61,24 +70,20 @@ class DirectoryStore implements ObjectStore {
       if (!stat.isFile()) throw objectMissing(this, key);
       const size = stat.size;
       const { start, length } = range ?? { start: 0, length: size };
-      if (length > maximumBytes)
-        throw new XenoError("object-too-large", `object ${key} has ${length} bytes; at most ${maximumBytes} are taken`);
+      if (length > maximumBytes) throw objectTooLarge(key, length, maximumBytes);
       const bytes = Buffer.allocUnsafe(length);
       let done = 0;
       while (done < length) {
         const { bytesRead } = await handle.read(bytes, done, length - done, start + done);
         signal?.throwIfAborted();
-        if (bytesRead === 0)
-          throw new XenoError("object-damaged", `object ${key} in ${this.name} ends at ${size}, before its end`, {
-            hint: "Delete the object from the store and publish again what holds it.",
-          });
+        if (bytesRead === 0) throw objectTooShort(this, key, size);
         done += bytesRead;
       }
       return bytes;
     });
   }
 
-  async putIfAbsent(key: string, bytes: Buffer, options: { signal?: AbortSignal } = {}): Promise<"stored" | "present"> {
+  async putIfAbsent(key: string, bytes: Buffer, options: RequestOptions = {}): Promise<"stored" | "present"> {
     options.signal?.throwIfAborted();
     const file = this.#file(key);
     return await this.#run(key, async () => {
@@ -109,19 +114,28 @@ class DirectoryStore implements ObjectStore {
           throw error;
         });
         if (current === undefined ? expected !== undefined : !expected?.equals(current)) return false;
-        const temporary = await this.#writeTemporary(bytes);
-        try {
-          await makeDirectory(path.dirname(file));
-          await fs.rename(temporary, file);
-        } finally {
-          await fs.rm(temporary, { force: true });
-        }
-        await syncDirectory(path.dirname(file));
+        await this.#replaceFile(file, bytes);
         return true;
       } finally {
         closeSync(lock);
       }
     });
+  }
+
+  async replace(key: string, bytes: Buffer, options: RequestOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    const file = this.#file(key);
+    await this.#run(key, () => this.#replaceFile(file, bytes));
+  }
+
+  async holds(key: string, bytes: Buffer, options: RequestOptions = {}): Promise<boolean> {
+    if ((await this.stat(key))?.bytes !== bytes.length) return false;
+    try {
+      return (await this.get(key, { maximumBytes: bytes.length, signal: options.signal })).equals(bytes);
+    } catch (error) {
+      if (error instanceof XenoError && error.code.startsWith("object-")) return false;
+      throw error;
+    }
   }
 
   async list(prefix: string): Promise<string[]> {
@@ -175,6 +189,17 @@ class DirectoryStore implements ObjectStore {
       throw error;
     }
     return temporary;
+  }
+
+  async #replaceFile(file: string, bytes: Buffer): Promise<void> {
+    const temporary = await this.#writeTemporary(bytes);
+    try {
+      await makeDirectory(path.dirname(file));
+      await fs.rename(temporary, file);
+    } finally {
+      await fs.rm(temporary, { force: true });
+    }
+    await syncDirectory(path.dirname(file));
   }
 
   #lock(): Promise<number> {

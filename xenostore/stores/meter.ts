@@ -45,9 +45,13 @@ export function meterStore(store: ObjectStore, meter: TrafficMeter, from: string
     get: (key: string, options?: GetOptions) => count(store.get(key, options), (bytes) => bytes.length),
     putIfAbsent: (key, bytes, options) =>
       count(store.putIfAbsent(key, bytes, options), (result) => (result === "stored" ? bytes.length : 0)),
-    compareAndSet: (key, expected, bytes) => count(store.compareAndSet(key, expected, bytes), () => bytes.length),
-    list: (prefix) => count(store.list(prefix), (keys) => keys.reduce((sum, key) => sum + key.length, 0)),
-    stat: (key) => count(store.stat(key), () => 0),
-    delete: (key) => count(store.delete(key), () => 0),
+    replace: (key, bytes, options) => count(store.replace(key, bytes, options), () => bytes.length),
+    compareAndSet: (key, expected, bytes, options) =>
+      count(store.compareAndSet(key, expected, bytes, options), () => bytes.length),
+    holds: (key, bytes, options) => count(store.holds(key, bytes, options), () => 0),
+    list: (prefix, options) =>
+      count(store.list(prefix, options), (keys) => keys.reduce((sum, key) => sum + key.length, 0)),
+    stat: (key, options) => count(store.stat(key, options), () => 0),
+    delete: (key, options) => count(store.delete(key, options), () => 0),
   };
 }

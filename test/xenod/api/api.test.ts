@@ -12,10 +12,10 @@ import { makeStore, publishFiles } from "../published.ts";
 async function run(t: ExecutionContext) {
   const published = await makeStore(t);
   const stateDirectory = join(published.directory, "s");
-  const { storeDirectory, trustDirectory } = published;
+  const { storeDirectory: store, trustDirectory } = published;
   const log = pino({ level: "silent" });
   const options = {
-    ...{ name: "a", stateDirectory, storeDirectory, trustDirectory, log },
+    ...{ name: "a", stateDirectory, store, trustDirectory, log },
     ...{ linkPrefix: `xeno-api${process.pid}`, addressPool: "10.77.1.0/24" },
   };
   const ending = new AbortController();

@@ -18,13 +18,13 @@ async function start(t: ExecutionContext) {
   await publishFiles(published, "homeless", { ".mount": "ro template://Debian/12/current\n" });
   const url = await publishFiles(published, "service", { "sbin/init": "#!/bin/sh\n", "etc/motd": "hello\n" });
   const state = join(published.directory, "state");
-  const { storeDirectory, trustDirectory } = published;
+  const { storeDirectory: store, trustDirectory } = published;
   const client = new FileServerClient(state);
   t.teardown(async () => {
     await client.close();
     await stopFileServer(state);
   });
-  const launch = () => startFileServer(state, { name: "test", storeDirectory, trustDirectory });
+  const launch = () => startFileServer(state, { name: "test", store, trustDirectory });
   await launch();
   const specification: ExportSpecification = {
     url,

@@ -28,13 +28,13 @@ test("a snapshot of an export that serves is forked: the guest that resumes find
   const published = await makeStore(t);
   const url = await publishFiles(published, "service", { "etc/motd": "hello\n" });
   const state = join(published.directory, "state");
-  const { storeDirectory, trustDirectory } = published;
+  const { storeDirectory: store, trustDirectory } = published;
   const client = new FileServerClient(state);
   t.teardown(async () => {
     await client.close();
     await stopFileServer(state);
   });
-  await startFileServer(state, { name: "test", storeDirectory, trustDirectory });
+  await startFileServer(state, { name: "test", store, trustDirectory });
   const journal = join(published.directory, "journal");
   const at = (change: object) => ({
     url,

@@ -64,6 +64,17 @@ export function testObjectStore(name: string, open: (t: ExecutionContext) => Pro
     t.is((await store.get(key)).toString(), `new ${results.indexOf(true)}`);
   });
 
+  test(`${name}: an object that is replaced holds the new bytes, also where there was none`, async (t) => {
+    const store = await open(t);
+    await store.replace("packs/one", content);
+    t.true(await store.holds("packs/one", content));
+    await store.replace("packs/one", Buffer.from("9876543210"));
+    t.false(await store.holds("packs/one", content));
+    t.false(await store.holds("packs/one", content.subarray(1)));
+    t.false(await store.holds("packs/two", content));
+    t.is((await store.get("packs/one")).toString(), "9876543210");
+  });
+
   test(`${name}: a list holds the keys below a prefix, in order`, async (t) => {
     const store = await open(t);
     for (const key of ["refs/a/x/2", "refs/a/x/1", "refs/ab/y/1", "packs/p"]) await store.putIfAbsent(key, content);
