@@ -4,7 +4,7 @@
  * Inodes are numbered from 0, the root directory, and a number is for ever: file ids carry it. Everything is synchronous.
  * What is not here throws a Fault; what cannot be had throws a FileSystemError. A sealed tree's metadata is always here.
  */
-import type { Name } from "../file-system.ts";
+import type { Name, Time } from "../file-system.ts";
 import type { Piece } from "../trees/tree.ts";
 
 /** The inode number of an entry that hides the name in weaker layers. */
@@ -28,6 +28,10 @@ export interface Layer {
   deviceMinor(inode: number): number;
   modifiedSeconds(inode: number): number;
   modifiedNanoseconds(inode: number): number;
+  /** When it was last read; undefined where the layer does not tell. */
+  accessed(inode: number): Time | undefined;
+  /** When it last changed in any way; undefined where the layer does not tell. */
+  changed(inode: number): Time | undefined;
   /** True for a directory that hides all that weaker layers hold at its place. */
   isOpaque(inode: number): boolean;
 

@@ -100,6 +100,10 @@ export class SealedTree implements Tree {
     return this.#sections.modifiedNanoseconds[inode];
   }
 
+  accessed(): undefined {}
+
+  changed(): undefined {}
+
   isOpaque(inode: number): boolean {
     return (this.#sections.flags[inode] & opaqueFlag) !== 0;
   }

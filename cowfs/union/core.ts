@@ -268,10 +268,10 @@ export class UnionCore {
       used: tree.used(inode),
       deviceMajor: tree.deviceMajor(inode),
       deviceMinor: tree.deviceMinor(inode),
-      accessed: modified,
+      accessed: tree.accessed(inode) ?? modified,
       modified,
-      // A layer may claim any time; a later change must not have an earlier one.
-      changed: isLater(modified, this.#openedAt) ? this.#openedAt : modified,
+      // A tree may claim any time; a later change must not have an earlier one.
+      changed: tree.changed(inode) ?? (isLater(modified, this.#openedAt) ? this.#openedAt : modified),
     };
   }
 

@@ -19,7 +19,7 @@ import { maxBranches } from "./limits.ts";
 import { mountFileName } from "./mount-file.ts";
 import { type Mounted, readMountText } from "./mounts.ts";
 import { isDirectory } from "./permissions.ts";
-import type { Stack, StackedDirectory } from "./stack.ts";
+import { expire, isLive, type Stack, type StackedDirectory } from "./stack.ts";
 
 export interface Cover {
   /** Strongest first. */
@@ -132,6 +132,7 @@ export class Covers {
     const layers = [...directory.stronger, ...own.stronger, ...inherited, ...own.weaker];
     if (layers.length === 0) return mountedAbove === undefined ? uncovered : { ...uncovered, mounted, mountedAbove };
     this.isUsed = true;
+    if (layers.some(isLive)) expire(directory);
     return { layers, hidesAll, shown: inherited[0], mounted, mountedAbove };
   }
 

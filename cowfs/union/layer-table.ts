@@ -1,24 +1,36 @@
 /**
- * The layers that this lineage has mounted: a slot for each URL at each directory, and the trees that are open.
+ * The layers that this lineage has mounted: a slot for each URL at each directory, and the layers that are open.
  *
  * What a slot resolved to is recorded with it: another tree under the same URL is refused, since file ids, cookies and
- * copied-up files speak of the old one.
+ * copied-up files speak of the old one. Of a live layer it is the name of its table of inode numbers, which lies in the
+ * journal's folder `live`, and must still be there.
  */
+import { randomUUID } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
 import { FileSystemError, XenoError } from "../errors.ts";
 import { Fault, type Need } from "../fault.ts";
 import type { FileId } from "../file-system.ts";
 import type { Journal } from "../journals/journal.ts";
 import type { Slot } from "../journals/state.ts";
 import type { Layer } from "../layers/layer.ts";
+import type { LiveSource } from "../layers/live/live-files.ts";
+import { LiveLayer } from "../layers/live/live-layer.ts";
 import { baseSlot, maxSlots, rootId } from "./file-ids.ts";
 
 /**
- * Opens the layer that a URL names; `pinned` is the tree's id where this lineage has resolved the URL before.
+ * Opens the layer that a URL names; `pinned` is the tree's id where this lineage has resolved the URL to a tree before.
  *
  * A rejection with a XenoError is an answer: the directory says EIO, and the URL is tried again some seconds later.
  * With the code `store-unavailable`, and with anything that is no XenoError, it is none: the operation is not done.
  */
-export type ResolveLayer = (url: string, pinned: string | undefined, signal: AbortSignal) => Promise<Layer>;
+export type ResolveLayer = (
+  url: string,
+  pinned: string | undefined,
+  signal: AbortSignal,
+) => Promise<Layer | LiveSource>;
+
+const liveIdentity = "live ";
 
 /** How long an answer that a layer cannot be had stands. */
 export const retryAfterMs = 10_000;
@@ -29,6 +41,9 @@ export class LayerTable {
   readonly #resolve: ResolveLayer;
   readonly #trees = new Map<number, Layer>();
   readonly #refusals = new Map<string, { error: XenoError; until: number }>();
+  readonly #live = new Set<LiveLayer>();
+  /** By place and URL, one after the other: a live layer has one table of numbers, which one opens. */
+  readonly #attaching = new Map<string, Promise<void>>();
 
   constructor(journal: Journal, resolve: ResolveLayer) {
     this.#journal = journal;
@@ -42,8 +57,18 @@ export class LayerTable {
       throw new XenoError("layer-changed", `this journal lies over ${known.url}, not over ${url}`, {
         hint: "Name the same URL again, or use a new journal.",
       });
-    const tree = await this.#resolve(url, known?.identity, signal);
-    await this.#attach({ directory: rootId, url, isOver: false }, () => baseSlot, tree);
+    await this.#attach({ directory: rootId, url, isOver: false }, () => baseSlot, signal);
+  }
+
+  /** Whether anything here may change by itself. */
+  get hasLive(): boolean {
+    return this.#live.size > 0;
+  }
+
+  /** Closes what is its own; what was resolved is the resolver's. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#attaching.values());
+    await Promise.all([...this.#live].map((layer) => layer.close()));
   }
 
   /** The tree in a slot. Throws ESTALE, EIO, or a Fault: after a restart a handle may name a layer before its `.mount`
@@ -80,8 +105,7 @@ export class LayerTable {
   async #bring(place: LayerPlace, signal: AbortSignal): Promise<void> {
     const { directory, url } = place;
     try {
-      const tree = await this.#resolve(url, this.#find(place)?.identity, signal);
-      await this.#attach(place, () => this.#nextSlot(), tree);
+      await this.#attach(place, () => this.#nextSlot(), signal);
     } catch (error) {
       if (!(error instanceof XenoError) || error.code === "store-unavailable") throw error;
       if (this.#refusals.size >= maxRefusals) this.#refusals.clear();
@@ -89,17 +113,33 @@ export class LayerTable {
     }
   }
 
-  async #attach(place: LayerPlace, allot: () => number, tree: Layer): Promise<void> {
-    let slot = this.#find(place);
+  async #attach(place: LayerPlace, allot: () => number, signal: AbortSignal): Promise<void> {
+    const { key } = this.need(place);
+    const before = this.#attaching.get(key) ?? Promise.resolve();
+    const attaching = before.catch(() => {}).then(() => this.#attachNext(place, allot, signal));
+    this.#attaching.set(key, attaching);
+    try {
+      await attaching;
+    } finally {
+      if (this.#attaching.get(key) === attaching) this.#attaching.delete(key);
+    }
+  }
+
+  async #attachNext(place: LayerPlace, allot: () => number, signal: AbortSignal): Promise<void> {
     const { directory, url, isOver } = place;
-    if (slot !== undefined && tree.id !== slot.identity)
+    const known = this.#find(place);
+    if (known !== undefined && this.#trees.has(known.number)) return;
+    const pinned = known?.identity.startsWith(liveIdentity) ? undefined : known?.identity;
+    const resolved = await this.#resolve(url, pinned, signal);
+    const { identity, layer } = await this.#open(url, known?.identity, resolved, signal);
+    if (known !== undefined && identity !== known.identity)
       throw new XenoError(
         "layer-changed",
-        `'${url}' is now tree ${tree.id}, but this journal was made over ${slot.identity}`,
+        `'${url}' is now tree ${identity}, but this journal was made over ${known.identity}`,
         { hint: "Publish the journal and deploy the result over the new tree." },
       );
-    if (slot === undefined) {
-      slot = { number: allot(), directory, url, identity: tree.id, isOver };
+    const slot = known ?? { number: allot(), directory, url, identity, isOver };
+    if (known === undefined) {
       const change = { kind: "slot", slot } as const;
       this.#journal.transact(undefined, () => {
         this.#journal.apply(change);
@@ -107,7 +147,25 @@ export class LayerTable {
       });
     }
     await this.#journal.sync();
-    this.#trees.set(slot.number, tree);
+    this.#trees.set(slot.number, layer);
+  }
+
+  async #open(
+    url: string,
+    known: string | undefined,
+    resolved: Layer | LiveSource,
+    signal: AbortSignal,
+  ): Promise<{ identity: string; layer: Layer }> {
+    if (!("files" in resolved)) return { identity: resolved.id, layer: resolved };
+    const identity = known ?? `${liveIdentity}${randomUUID()}`;
+    const numbers = path.join(this.#journal.directory, "live", identity.slice(liveIdentity.length));
+    if (known !== undefined && !fs.existsSync(numbers))
+      throw new XenoError("layer-gone", `'${url}' was mounted in the journal that this one was copied from`, {
+        hint: "Live layers are no part of copies: mount it in another directory.",
+      });
+    const layer = await LiveLayer.open(resolved, numbers, signal);
+    this.#live.add(layer);
+    return { identity, layer };
   }
 
   #find({ directory, url, isOver }: LayerPlace): Slot | undefined {

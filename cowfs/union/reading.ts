@@ -9,7 +9,7 @@ import type { UnionCore } from "./core.ts";
 import { listCovered } from "./covered-listing.ts";
 import type { Branch } from "./layer-table.ts";
 import { isDirectory, isRegular, isSymlink, Permission, requirePermission, requireReadable } from "./permissions.ts";
-import type { StackedDirectory } from "./stack.ts";
+import type { LowerEntry, StackedDirectory } from "./stack.ts";
 import { requireSize } from "./values.ts";
 
 /**
@@ -110,10 +110,10 @@ export function listUncovered(
   const listed: DirectoryEntry[] = [];
   if (cookie < journalCookies) {
     const lower = core.stack.list(directory);
-    for (let index = cookie; index < lower.length && listed.length < limit; index++) {
-      const { name, id } = lower[index];
+    for (let index = findAfter(lower, cookie); index < lower.length && listed.length < limit; index++) {
+      const { name, id, cookie } = lower[index];
       const shown = own?.get(name)?.id ?? id;
-      if (shown !== hidden) listed.push({ name, id: shown, cookie: index + 1 });
+      if (shown !== hidden) listed.push({ name, id: shown, cookie });
     }
   }
   if (own === undefined || listed.length >= limit) return listed;
@@ -123,6 +123,18 @@ export function listUncovered(
     if (listed.length >= limit) break;
   }
   return listed;
+}
+
+/** The first entry with a larger cookie. */
+function findAfter(listing: readonly LowerEntry[], cookie: number): number {
+  let low = 0;
+  let high = listing.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (listing[middle].cookie <= cookie) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 export function readLink(core: UnionCore, id: FileId): Name {

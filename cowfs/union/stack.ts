@@ -15,6 +15,7 @@ import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId, Name } from "../file-system.ts";
 import type { Journal } from "../journals/journal.ts";
 import { whiteout } from "../layers/layer.ts";
+import { minValidityMs } from "../layers/live/live-layer.ts";
 import type { ShownEntries } from "./covered-listing.ts";
 import type { Cover } from "./covers.ts";
 import { baseSlot, inodeOf, makeFileId, rootId, slotOf } from "./file-ids.ts";
@@ -36,7 +37,7 @@ export interface StackedDirectory {
   cover: Cover | undefined;
   /** Why `.mount` could not be honoured: until it is mended, only the file itself can be reached. */
   mountError: XenoError | undefined;
-  /** When that is looked at again, by `performance.now()`. */
+  /** When that, or what a live layer holds at the place, is looked at again, by `performance.now()`. */
   retryAt: number;
   listing: LowerEntry[] | undefined;
   subdirectories: number | undefined;
@@ -47,6 +48,8 @@ export interface StackedDirectory {
 export interface LowerEntry {
   readonly name: Name;
   readonly id: FileId;
+  /** Positive, below 2^40; grows along the listing. */
+  readonly cookie: number;
 }
 
 const maxCachedDirectories = 100_000;
@@ -108,7 +111,9 @@ export class Stack {
 
   /** Notes that a `.mount` cannot be honoured; throws what is no such refusal. */
   refuseMount(directory: StackedDirectory, error: unknown): void {
-    if (!(error instanceof XenoError)) throw error;
+    // A directory of a live layer that is gone: no `.mount` is at fault.
+    const isGone = error instanceof FileSystemError && error.code === "ESTALE";
+    if (!(error instanceof XenoError) || isGone) throw error;
     directory.mountError = error;
     directory.retryAt = performance.now() + retryAfterMs;
     this.#onMountError(error);
@@ -127,7 +132,7 @@ export class Stack {
   directory(id: FileId): StackedDirectory {
     const known = this.#directories.get(id);
     if (known === undefined) return this.#openById(id);
-    if (known.mountError !== undefined && known.retryAt <= performance.now()) return this.#openById(id);
+    if (known.retryAt !== Number.POSITIVE_INFINITY && known.retryAt <= performance.now()) return this.#openById(id);
     return known;
   }
 
@@ -158,6 +163,15 @@ export class Stack {
     return directory.subdirectories;
   }
 
+  /** Whether something here may change without a change being counted. */
+  get hasLive(): boolean {
+    return this.#layers.hasLive;
+  }
+
+  async close(): Promise<void> {
+    await this.#layers.close();
+  }
+
   /** Forgets what was derived from `.mount` files; called when one has changed. */
   forget(): void {
     this.changeCount++;
@@ -181,7 +195,7 @@ export class Stack {
     }
     const above = this.#holding(branch);
     const merged = mergeBranches(above.branches, branch.tree.nameOf(branch.inode));
-    return this.#open(id, startAt(branch, merged), above.id);
+    return this.#open(id, startAt(branch, merged), above.id, above.branches.some(isLive));
   }
 
   /** The merged directory that holds a directory of one layer (U2). Walked from the top: the way may be deep. */
@@ -194,12 +208,14 @@ export class Stack {
       const branches = includes(merged, slot, at) ? merged : [{ slot, tree, inode: at }];
       const id = makeFileId(branches[0].slot, branches[0].inode);
       const known = this.#directories.get(id);
-      holding = known ?? this.#open(id, branches, holding.id);
+      const isCurrent = known !== undefined && known.retryAt > performance.now();
+      holding = isCurrent ? known : this.#open(id, branches, holding.id, holding.branches.some(isLive));
     }
     return holding;
   }
 
-  #open(id: FileId, own: readonly Branch[], parent: FileId): StackedDirectory {
+  /** `isInLive`: what is merged here may change, since a live layer is part of the directory that holds it. */
+  #open(id: FileId, own: readonly Branch[], parent: FileId, isInLive = false): StackedDirectory {
     let directory = createDirectory(id, parent, own, []);
     try {
       const file = this.#reader.readMountFile(id, parent, own);
@@ -212,6 +228,7 @@ export class Stack {
     } catch (error) {
       this.refuseMount(directory, error);
     }
+    if (isInLive || directory.branches.some(isLive) || directory.stronger.some(isLive)) expire(directory);
     if (this.#directories.size >= maxCachedDirectories) this.#directories.clear();
     this.#directories.set(id, directory);
     return directory;
@@ -279,10 +296,44 @@ function visitShown(branches: readonly Branch[], visit: (name: Name, branch: Bra
     });
 }
 
+export function isLive({ tree }: Branch): boolean {
+  return tree.isLive;
+}
+
+/** What a live layer has part in is derived again when its names may have changed. */
+export function expire(directory: StackedDirectory): void {
+  directory.retryAt = Math.min(directory.retryAt, performance.now() + minValidityMs);
+}
+
 function listBranches(branches: readonly Branch[]): LowerEntry[] {
+  if (branches.some(isLive)) return listByName(branches);
   const listing: LowerEntry[] = [];
-  visitShown(branches, (name, { slot }, found) => listing.push({ name, id: makeFileId(slot, found) }));
+  visitShown(branches, (name, { slot }, found) =>
+    listing.push({ name, id: makeFileId(slot, found), cookie: listing.length + 1 }),
+  );
   return listing;
+}
+
+/** Where entries come and go, a cookie is a name's hash, so that a listing goes on where it was (as in ext4). */
+function listByName(branches: readonly Branch[]): LowerEntry[] {
+  const listing: { name: Name; id: FileId; cookie: number }[] = [];
+  visitShown(branches, (name, { slot }, found) =>
+    listing.push({ name, id: makeFileId(slot, found), cookie: hashName(name) }),
+  );
+  listing.sort((left, right) => left.cookie - right.cookie || (left.name < right.name ? -1 : 1));
+  let last = 0;
+  for (const entry of listing) {
+    entry.cookie = Math.max(entry.cookie, last + 1);
+    last = entry.cookie;
+  }
+  return listing;
+}
+
+/** FNV-1a, 32 bits, plus 1. */
+function hashName(name: Name): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+  return (hash >>> 0) + 1;
 }
 
 /** A live layer is asked for its own count: to list it would be to fetch all of it. */

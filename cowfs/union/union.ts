@@ -92,7 +92,8 @@ export class UnionFileSystem implements FileSystem {
     return this.core.journal.writeVerifier;
   }
 
-  get changeCount(): number {
+  get changeCount(): number | undefined {
+    if (this.core.stack.hasLive) return undefined;
     return this.core.journal.changeCount + this.core.stack.changeCount;
   }
 
@@ -265,6 +266,7 @@ export class UnionFileSystem implements FileSystem {
   }
 
   async close(): Promise<void> {
+    await this.core.stack.close();
     await this.core.journal.close();
   }
 }

@@ -2,6 +2,7 @@
 import { blake3 } from "@napi-rs/blake-hash";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { Fault } from "../../../cowfs/fault.ts";
+import type { LiveSource } from "../../../cowfs/layers/live/live-files.ts";
 import { encodeTree } from "../../../cowfs/trees/encode.ts";
 import { createDirectoryNode, createFileNode, createSymlinkNode, type TreeNode } from "../../../cowfs/trees/node.ts";
 import { openTree } from "../../../cowfs/trees/open.ts";
@@ -43,8 +44,9 @@ function refuseToRead(address: number): never {
 }
 
 /** Resolves the URLs of a table; anything else is unknown. */
-export function resolveFrom(layers: Record<string, TreeNode>): ResolveLayer {
+export function resolveFrom(layers: Record<string, TreeNode>, live: Record<string, LiveSource> = {}): ResolveLayer {
   return async (url) => {
+    if (live[url] !== undefined) return live[url];
     const node = layers[url];
     if (node === undefined && url.endsWith("://away")) throw new XenoError("store-unavailable", "the store is away");
     if (node === undefined) throw new XenoError("layer-unknown", `no layer ${url}`);

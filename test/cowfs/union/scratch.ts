@@ -4,6 +4,7 @@ import path from "node:path";
 import type { XenoError } from "../../../cowfs/errors.ts";
 import { runWithFaults } from "../../../cowfs/fault.ts";
 import type { AttributeChange, FileId, FileSystem } from "../../../cowfs/file-system.ts";
+import type { LiveSource } from "../../../cowfs/layers/live/live-files.ts";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
@@ -15,6 +16,7 @@ const signal = AbortSignal.timeout(600_000);
 export interface ScratchOptions {
   /** By URL. May be changed while the union is open. */
   readonly layers: Record<string, TreeNode>;
+  readonly live?: Record<string, LiveSource>;
   readonly base?: string;
   readonly journal?: string;
 }
@@ -52,7 +54,7 @@ export class Scratch {
     this.#union = await openUnion({
       journal: this.journal,
       base: this.#options.base,
-      resolve: resolveFrom(this.#options.layers),
+      resolve: resolveFrom(this.#options.layers, this.#options.live),
       onMountError: (error) => this.errors.push(error),
       signal,
     });

@@ -1,0 +1,456 @@
+/**
+ * A live layer as the union sees it: synchronous, over files that are asked for asynchronously.
+ *
+ * - (L1) What is not known, or no longer believed, is a Fault; bringing it asks the files and keeps the answer, failures
+ *   too, so that the operation which runs again finds one or the other.
+ * - (L2) An answer is believed for a second, or ten times as long as it took to get, whichever is longer: an operation
+ *   needs several, and those that came first must still stand when the last one comes.
+ * - (L3) An object keeps its inode number for the journal's life (number-table.ts), wherever it is moved to.
+ * - (L4) A change is made once for each operation that asks for it: the first run asks, the one after takes the answer.
+ *   What was known of the objects that it touches is forgotten, also what is just being asked for.
+ *
+ * It trusts the files for nothing but the objects they show: their names, sizes and identities are checked here.
+ */
+import { createHash } from "node:crypto";
+import { FileSystemError, XenoError } from "../../errors.ts";
+import { Fault, type Need } from "../../fault.ts";
+import { FileType, type Name, type Time } from "../../file-system.ts";
+import type { Layer } from "../layer.ts";
+import { whiteout } from "../layer.ts";
+import { blockBytes, ContentCache } from "./content-cache.ts";
+import {
+  type LiveAttributes,
+  type LiveChange,
+  type LiveFound,
+  type LiveListing,
+  type LiveObject,
+  type LivePlace,
+  type LiveSource,
+  maxIdentityBytes,
+  maxListedNames,
+  whiteoutPrefix,
+} from "./live-files.ts";
+import { NumberTable, type Sighting } from "./number-table.ts";
+import { TimedCache } from "./timed-cache.ts";
+
+export const minValidityMs = 1000;
+const maxValidityMs = 60_000;
+/** How long "it cannot be reached" stands: nobody waits for a dead server twice in that time. */
+const failureMs = 5000;
+const maxCachedAttributes = 200_000;
+const maxCachedNames = 200_000;
+const maxCachedListings = 64;
+const maxCachedBytes = 32 * 1024 * 1024;
+/** Attributes that are brought along with one that is missing: a listing asks for all of them. */
+const attributesAtOnce = 256;
+/** An answer that nobody came back for. */
+const outcomeMs = 5000;
+const noAttributes: ReadonlyMap<Name, Buffer> = new Map();
+
+type Listing = ReadonlyMap<Name, number>;
+type Outcome = { readonly inode: number } | { readonly error: FileSystemError };
+
+export class LiveLayer implements Layer {
+  readonly id: string;
+  readonly isLive = true;
+  readonly isWritable: boolean;
+
+  readonly #source: LiveSource;
+  readonly #numbers: NumberTable;
+  /** In keys of needs: two layers of one process must not share them. */
+  readonly #tag: string;
+  readonly #attributes = new TimedCache<number, LiveAttributes>(maxCachedAttributes);
+  readonly #names = new TimedCache<string, number>(maxCachedNames);
+  readonly #listings = new TimedCache<number, Listing>(maxCachedListings);
+  readonly #opaque = new TimedCache<number, boolean>(maxCachedNames);
+  readonly #targets = new TimedCache<number, Name>(maxCachedNames);
+  readonly #failures = new TimedCache<string, FileSystemError>(maxCachedNames);
+  readonly #outcomes = new TimedCache<string, Outcome>(maxCachedNames);
+  readonly #content = new ContentCache(maxCachedBytes);
+  /** Which change was the last of an inode: what was asked before it is not kept (L4). */
+  readonly #changedAt = new Map<number, number>();
+  #changeCount = 0;
+
+  private constructor(source: LiveSource, numbers: NumberTable, tag: string) {
+    this.id = source.id;
+    this.isWritable = source.isWritable;
+    this.#source = source;
+    this.#numbers = numbers;
+    this.#tag = tag;
+  }
+
+  /** `numbersFile` is the layer's in its journal; made when it is missing. */
+  static async open(source: LiveSource, numbersFile: string, signal: AbortSignal): Promise<LiveLayer> {
+    const root = await source.files.root(signal).catch((error) => {
+      if (!(error instanceof FileSystemError)) throw error;
+      throw new XenoError("layer-unusable", `${source.id} cannot be opened: ${error.message}`, { cause: error });
+    });
+    if (!isDirectory(root)) throw new XenoError("layer-unusable", `${source.id} is no directory`);
+    const numbers = await NumberTable.open(numbersFile);
+    try {
+      await numbers.setRoot(root.identity);
+      return new LiveLayer(source, numbers, `live ${numbersFile}`);
+    } catch (error) {
+      await numbers.close();
+      throw error;
+    }
+  }
+
+  /** Closes what is its own; the source is its opener's. */
+  async close(): Promise<void> {
+    await this.#numbers.close();
+  }
+
+  has(inode: number): boolean {
+    return this.#numbers.has(inode);
+  }
+
+  attributes(inode: number): LiveAttributes {
+    return (
+      this.#attributes.get(inode) ?? this.#ask(`attributes ${inode}`, (signal) => this.#bringAttributes(inode, signal))
+    );
+  }
+
+  mode(inode: number): number {
+    return this.attributes(inode).mode;
+  }
+
+  uid(inode: number): number {
+    return this.attributes(inode).uid;
+  }
+
+  gid(inode: number): number {
+    return this.attributes(inode).gid;
+  }
+
+  links(inode: number): number {
+    return this.attributes(inode).links;
+  }
+
+  size(inode: number): number {
+    return this.attributes(inode).size;
+  }
+
+  used(inode: number): number {
+    return this.attributes(inode).used;
+  }
+
+  deviceMajor(inode: number): number {
+    return this.attributes(inode).deviceMajor;
+  }
+
+  deviceMinor(inode: number): number {
+    return this.attributes(inode).deviceMinor;
+  }
+
+  modifiedSeconds(inode: number): number {
+    return this.attributes(inode).modified.seconds;
+  }
+
+  modifiedNanoseconds(inode: number): number {
+    return this.attributes(inode).modified.nanoseconds;
+  }
+
+  accessed(inode: number): Time {
+    return this.attributes(inode).accessed;
+  }
+
+  changed(inode: number): Time {
+    return this.attributes(inode).changed;
+  }
+
+  isOpaque(inode: number): boolean {
+    return (
+      this.#opaque.get(inode) ??
+      this.#ask(`opaque ${inode}`, async (signal) => {
+        const opaque = await this.#source.files.isOpaque(this.#numbers.place(inode), signal);
+        return (until) => this.#opaque.set(inode, opaque, until);
+      })
+    );
+  }
+
+  parent(directory: number): number {
+    return this.#numbers.parent(directory);
+  }
+
+  nameOf(directory: number): Name {
+    return this.#numbers.nameOf(directory);
+  }
+
+  find(directory: number, name: Name): number {
+    if (name.startsWith(whiteoutPrefix)) return -1;
+    const listing = this.#listings.get(directory);
+    if (listing !== undefined) return listing.get(name) ?? -1;
+    return (
+      this.#names.get(this.#nameKey(directory, name)) ??
+      this.#ask(`name ${directory} ${name}`, (signal) => this.#bringName(directory, name, signal))
+    );
+  }
+
+  visitEntries(directory: number, visit: (name: Name, inode: number) => void): void {
+    const listing =
+      this.#listings.get(directory) ??
+      this.#ask(`listing ${directory}`, (signal) => this.#bringListing(directory, signal));
+    for (const [name, inode] of listing) visit(name, inode);
+  }
+
+  /** As the host counts; 0 where it does not (btrfs and others say 1). */
+  countDirectories(directory: number): number {
+    return Math.max(0, this.links(directory) - 2);
+  }
+
+  linkTarget(inode: number): Name {
+    return (
+      this.#targets.get(inode) ??
+      this.#ask(`target ${inode}`, async (signal) => {
+        const target = await this.#source.files.readLink(this.#numbers.place(inode), signal);
+        return (until) => this.#targets.set(inode, target, until);
+      })
+    );
+  }
+
+  /** None are shown: Node has no calls for them, and NFSv3 no procedures. */
+  extendedAttributes(): ReadonlyMap<Name, Buffer> {
+    return noAttributes;
+  }
+
+  /** What lies beyond the file's end reads as zeros: a copied-up file may remember it longer than it is now. */
+  read(inode: number, offset: number, length: number, target: Buffer, targetOffset: number): number {
+    const attributes = this.attributes(inode);
+    const end = Math.min(offset + length, attributes.size);
+    const needs: Need[] = [];
+    target.fill(0, targetOffset, targetOffset + length);
+    for (let index = Math.floor(offset / blockBytes); index * blockBytes < end; index++) {
+      const start = index * blockBytes;
+      const block = this.#content.find(inode, index, attributes);
+      if (block === undefined) needs.push(this.#needBlock(inode, index));
+      else {
+        const from = Math.max(offset, start);
+        block.copy(target, targetOffset + from - offset, from - start, Math.min(end - start, block.length));
+      }
+    }
+    if (needs.length > 0) throw new Fault(needs);
+    return Math.max(0, end - offset);
+  }
+
+  pieces(): undefined {
+    return undefined;
+  }
+
+  /**
+   * Makes a change at once (L4); returns the inode that was made or changed, or -1. `touched`: the inodes whose attributes or
+   * entries it changes. Throws a Fault the first time.
+   */
+  change(touched: readonly number[], change: LiveChange): number {
+    if (!this.isWritable) throw new FileSystemError("EROFS");
+    const key = `change ${digest(change)}`;
+    const outcome = this.#outcomes.get(key);
+    if (outcome === undefined) throw new Fault([this.#needChange(key, touched, change)]);
+    this.#outcomes.delete(key);
+    if ("error" in outcome) throw outcome.error;
+    return outcome.inode;
+  }
+
+  /** Where an inode lies, for a change of it. */
+  place(inode: number): LivePlace {
+    return this.#numbers.place(inode);
+  }
+
+  /** Throws what was found out lately, or the Fault that finds it out. */
+  #ask(key: string, bring: Bring): never {
+    throw new Fault([this.#need(key, bring)]);
+  }
+
+  #need(key: string, bring: Bring): Need {
+    const failure = this.#failures.get(key);
+    if (failure !== undefined) throw failure;
+    return {
+      key: `${this.#tag} ${key}`,
+      bring: async (signal) => {
+        const started = performance.now();
+        try {
+          const keep = await bring(signal);
+          keep(validUntil(started));
+        } catch (error) {
+          signal.throwIfAborted();
+          this.#failures.set(key, asFileSystemError(error), failedUntil(error));
+        }
+      },
+    };
+  }
+
+  /** What tells later whether an inode was changed since now. */
+  #watch(): (inode: number) => boolean {
+    const count = this.#changeCount;
+    return (inode) => (this.#changedAt.get(inode) ?? 0) <= count;
+  }
+
+  /** With those that follow it in the last listing of its directory and are not known either. */
+  async #bringAttributes(inode: number, signal: AbortSignal): Promise<Keep> {
+    const isCurrent = this.#watch();
+    const wanted = [inode, ...this.#findNeighbours(inode)];
+    const { files } = this.#source;
+    const found = await Promise.allSettled(wanted.map((each) => files.attributes(this.#numbers.place(each), signal)));
+    const [first] = found;
+    if (first.status === "rejected") throw first.reason;
+    return (until) => {
+      for (const [index, result] of found.entries())
+        if (result.status === "fulfilled" && isCurrent(wanted[index]))
+          this.#attributes.set(wanted[index], requireSane(result.value), until);
+    };
+  }
+
+  #findNeighbours(inode: number): number[] {
+    const listing = this.#listings.get(this.#numbers.parent(inode));
+    const neighbours: number[] = [];
+    let isAfter = false;
+    for (const each of listing?.values() ?? []) {
+      if (each === inode) isAfter = true;
+      else if (isAfter && each !== whiteout && this.#attributes.get(each) === undefined) neighbours.push(each);
+      if (neighbours.length >= attributesAtOnce) break;
+    }
+    return neighbours;
+  }
+
+  async #bringName(directory: number, name: Name, signal: AbortSignal): Promise<Keep> {
+    const isCurrent = this.#watch();
+    const key = this.#nameKey(directory, name);
+    const found = await this.#source.files.find(this.#numbers.place(directory), name, signal);
+    const [inode] = await this.#number(directory, [[name, found]]);
+    return (until) => {
+      if (found !== undefined && found !== "whiteout" && isCurrent(inode))
+        this.#attributes.set(inode, requireSane(found.attributes), until);
+      this.#names.set(key, inode, until);
+    };
+  }
+
+  async #bringListing(directory: number, signal: AbortSignal): Promise<Keep> {
+    const isCurrent = this.#watch();
+    const { entries }: LiveListing = await this.#source.files.list(this.#numbers.place(directory), signal);
+    if (entries.length > maxListedNames) throw new FileSystemError("ENOTSUP", `more than ${maxListedNames} names`);
+    const valid = entries.filter(({ name }) => isName(name) && !name.startsWith(whiteoutPrefix));
+    const inodes = await this.#number(
+      directory,
+      valid.map(({ name, object }) => [name, object]),
+    );
+    return (until) => {
+      if (isCurrent(directory))
+        this.#listings.set(directory, new Map(valid.map(({ name }, index) => [name, inodes[index]])), until);
+      for (const [index, { object }] of valid.entries())
+        if (object !== "whiteout" && isCurrent(inodes[index]))
+          this.#attributes.set(inodes[index], requireSane(object.attributes), until);
+    };
+  }
+
+  /** Inode numbers of what was found; -1 for nothing (L3). */
+  async #number(directory: number, found: readonly (readonly [Name, LiveFound])[]): Promise<number[]> {
+    const sightings: Sighting[] = [];
+    for (const [name, object] of found)
+      if (object !== undefined && object !== "whiteout") sightings.push(sight(directory, name, object));
+    const numbers = (await this.#numbers.record(sightings)).values();
+    return found.map(([, object]) => {
+      if (object === undefined) return -1;
+      return object === "whiteout" ? whiteout : numbers.next().value!;
+    });
+  }
+
+  #needBlock(inode: number, index: number): Need {
+    return this.#need(`block ${inode} ${index}`, async (signal) => {
+      const isCurrent = this.#watch();
+      const place = this.#numbers.place(inode);
+      const content = await this.#source.files.read(place, index * blockBytes, blockBytes, signal);
+      if (content.data.length > blockBytes) throw new FileSystemError("EIO", "more bytes than were asked for");
+      const attributes = requireSane(content.attributes);
+      return (until) => {
+        if (!isCurrent(inode)) return;
+        this.#attributes.set(inode, attributes, until);
+        this.#content.keep(inode, index, { data: content.data, attributes }, until);
+      };
+    });
+  }
+
+  #needChange(key: string, touched: readonly number[], change: LiveChange): Need {
+    // The bytes are lent: a caller's buffer is used again when the operation has faulted.
+    const own = change.kind === "write" ? { ...change, data: Buffer.from(change.data) } : change;
+    return {
+      key: `${this.#tag} ${key}`,
+      bring: async (signal) => {
+        let outcome: Outcome;
+        try {
+          const object = await this.#source.files.change(own, signal);
+          outcome = { inode: object === undefined ? -1 : await this.#numberOfChanged(own, touched, object) };
+        } catch (error) {
+          signal.throwIfAborted();
+          outcome = { error: asFileSystemError(error) };
+        } finally {
+          // Also of what failed or was given up: it may have been done.
+          for (const inode of touched) this.#forget(inode);
+        }
+        if (!signal.aborted) this.#outcomes.set(key, outcome, performance.now() + outcomeMs);
+      },
+    };
+  }
+
+  async #numberOfChanged(change: LiveChange, touched: readonly number[], object: LiveObject): Promise<number> {
+    if (change.kind !== "create") return touched[0];
+    const [number] = await this.#numbers.record([sight(touched[0], change.name, object)]);
+    return number;
+  }
+
+  #forget(inode: number): void {
+    this.#changedAt.set(inode, ++this.#changeCount);
+    this.#attributes.delete(inode);
+    this.#content.forget(inode);
+    this.#listings.delete(inode);
+  }
+
+  /** Names that were found before the directory was last changed are under another key. */
+  #nameKey(directory: number, name: Name): string {
+    return `${directory} ${this.#changedAt.get(directory) ?? 0} ${name}`;
+  }
+}
+
+/** Asks; returns how to keep the answer until a time. */
+type Bring = (signal: AbortSignal) => Promise<Keep>;
+type Keep = (until: number) => void;
+
+function isDirectory({ attributes }: LiveObject): boolean {
+  return (attributes.mode & FileType.mask) === FileType.directory;
+}
+
+function isName(name: Name): boolean {
+  return name.length > 0 && name.length <= 255 && name !== "." && name !== ".." && !/[/\0]/.test(name);
+}
+
+function sight(parent: number, name: Name, object: LiveObject): Sighting {
+  if (object.identity.length > maxIdentityBytes) throw new FileSystemError("EIO", "an identity is too long");
+  return { parent, name, identity: object.identity, hasOneName: isDirectory(object) || object.attributes.links < 2 };
+}
+
+/** A remote server may claim anything; sizes beyond what offsets can say are cut. */
+function requireSane(attributes: LiveAttributes): LiveAttributes {
+  const { size } = attributes;
+  if (Number.isSafeInteger(size) && size >= 0) return attributes;
+  return { ...attributes, size: size > 0 ? Number.MAX_SAFE_INTEGER : 0 };
+}
+
+function validUntil(started: number): number {
+  const now = performance.now();
+  return now + Math.min(maxValidityMs, Math.max(minValidityMs, 10 * (now - started)));
+}
+
+function failedUntil(error: unknown): number {
+  return performance.now() + (error instanceof FileSystemError ? minValidityMs : failureMs);
+}
+
+/** What is no answer of the file system's is EIO: the guest's program hears it, its kernel does not hang. */
+function asFileSystemError(error: unknown): FileSystemError {
+  return error instanceof FileSystemError ? error : new FileSystemError("EIO", String(error));
+}
+
+function digest(change: LiveChange): string {
+  const hash = createHash("sha256");
+  if (change.kind === "write") hash.update(change.data);
+  const rest = change.kind === "write" ? { ...change, data: change.data.length } : change;
+  return hash.update(JSON.stringify(rest)).digest("base64");
+}
