@@ -2,6 +2,7 @@
 import { exitCodes, reportError } from "../control/cli/output.ts";
 import { bootUsage, runBoot } from "./boot/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
+import { pullUsage, runPull } from "./pull/command.ts";
 import { UsageError } from "./usage-error.ts";
 
 interface Benchmark {
@@ -13,6 +14,7 @@ interface Benchmark {
 const benchmarks: Record<string, Benchmark> = {
   boot: { usage: bootUsage, run: runBoot },
   nfs: { usage: nfsUsage, run: runNfs },
+  pull: { usage: pullUsage, run: runPull },
 };
 
 const [name = "", ...options] = process.argv.slice(2);

@@ -107,7 +107,7 @@ function readCount(text: string, flag: string, max: number): number {
 }
 
 /** Where this run's state lies: empty, so that the first boot finds cold caches, and removed afterwards. */
-async function takeDirectory(home: Home, cleanup: AsyncDisposableStack): Promise<string> {
+export async function takeDirectory(home: Home, cleanup: AsyncDisposableStack): Promise<string> {
   await fs.mkdir(home.at("bench"), { recursive: true, mode: 0o700 });
   takeLock(home.at("bench", "lock"), "the benchmark");
   // Nobody writes there any more, if an earlier run was killed.

@@ -28,6 +28,11 @@ export function parseBytes(text: string): number {
   return bytes;
 }
 
+/** The same, or 0. */
+export function parseRoom(text: string): number {
+  return text === "0" ? 0 : parseBytes(text);
+}
+
 /** `127.0.0.1:20490`, `[::1]:20490`; port 0 takes any. */
 export function parseListen(text: string): HostPort {
   const match = /^(\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(text);

@@ -1,5 +1,6 @@
 /** The commands as one program; each noun is a file of this folder. Wrong usage is thrown as a CommanderError. */
 import { Command } from "commander";
+import { createCacheCommands } from "./cache-commands.ts";
 import { createConsoleCommand } from "./console-command.ts";
 import { setSignal } from "./context.ts";
 import { createDeployCommand } from "./deploy-command.ts";
@@ -36,6 +37,7 @@ Example:
     createDoctorCommand(),
     createKeyCommands(),
     createTemplateCommands(),
+    createCacheCommands(),
     createMountCommand(),
     createServeCommand(),
     ...createOverlayCommands(),

@@ -27,7 +27,7 @@ export async function evict(
   try {
     for (const { tree, file, bytes } of files.sort(compareAge)) {
       if (keptBytes <= maxBytes) break;
-      if (!locks.has(tree)) locks.set(tree, isOpenHere(tree) ? undefined : await tryLock(treesDirectory, tree));
+      if (!locks.has(tree)) locks.set(tree, isOpenHere(tree) ? undefined : await tryLockTree(treesDirectory, tree));
       if (locks.get(tree) === undefined) continue;
       await fs.rm(file, { force: true });
       keptBytes -= bytes;
@@ -47,12 +47,13 @@ function compareAge(a: CachedFile, b: CachedFile): number {
   return a.usedAt - b.usedAt;
 }
 
-/** Undefined where somebody has the tree open. */
-async function tryLock(treesDirectory: string, tree: string): Promise<number | undefined> {
+/** The descriptor that holds a tree's lock; undefined where somebody has the tree open, or there is no such tree. */
+export async function tryLockTree(treesDirectory: string, tree: string): Promise<number | undefined> {
   try {
     return await waitForLock(path.join(treesDirectory, tree, "lock"), `the cache of tree ${tree}`, 0);
   } catch (error) {
     if (error instanceof XenoError && error.code === "in-use") return undefined;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
 }

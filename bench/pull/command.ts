@@ -1,0 +1,56 @@
+/** `bench pull`: how little a first boot fetches, how much of a later one was here before it was asked for, and what is read how fast. */
+import { parseArgs } from "node:util";
+import { findHome } from "../../control/cli/home.ts";
+import { createNarrator } from "../../control/demo/narrate.ts";
+import { prepareKernel, prepareOverlay, prepareTemplate, templateUrl } from "../../control/demo/prepare.ts";
+import { takeDirectory } from "../boot/command.ts";
+import { describeMachine } from "../machine.ts";
+import { UsageError } from "../usage-error.ts";
+import { bootTwice } from "./boot-twice.ts";
+import { measureReading } from "./measure-reading.ts";
+import { formatReport } from "./report.ts";
+
+export const pullUsage = "pull [--no-boots] [--runs N] [--json]";
+
+const service = new URL("../../control/demo/apache.sh", import.meta.url).pathname;
+
+export async function runPull(options: string[], signal: AbortSignal): Promise<number> {
+  const { boots: withBoots, runs, json } = readFlags(options);
+  const narrator = createNarrator();
+  const home = findHome();
+  const machine = await describeMachine();
+  const store = await home.openStore({ create: true });
+  const layers = await home.openLayers(store);
+  const preparation = { home, store, layers, signal, narrator };
+  const template = await prepareTemplate(preparation);
+
+  await using cleanup = new AsyncDisposableStack();
+  const directory = await takeDirectory(home, cleanup);
+  const ref = await layers.resolveUrl(templateUrl, signal);
+  const reading = await measureReading({ store, ref, directory, runs, tell: narrator.tell, signal });
+  let boots: Awaited<ReturnType<typeof bootTwice>> | undefined;
+  if (withBoots) {
+    await prepareKernel(preparation);
+    const overlay = await prepareOverlay(preparation, service);
+    boots = await bootTwice({ home, store, template: ref, overlay, directory, cleanup, tell: narrator.tell, signal });
+  }
+  await layers.close();
+  await cleanup.disposeAsync();
+  const report = { machine, template, reading, boots };
+  process.stdout.write(json ? `${JSON.stringify({ benchmark: "pull", ...report })}\n` : formatReport(report));
+  return 0;
+}
+
+function readFlags(options: string[]): { boots: boolean; runs: number; json: boolean } {
+  try {
+    const { values } = parseArgs({
+      args: options,
+      options: { "no-boots": { type: "boolean" }, runs: { type: "string" }, json: { type: "boolean" } },
+    });
+    const runs = Number(values.runs ?? "5");
+    if (!Number.isInteger(runs) || runs < 1 || runs > 100) throw new UsageError("--runs is a number from 1 to 100");
+    return { boots: !values["no-boots"], runs, json: values.json ?? false };
+  } catch (error) {
+    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
+  }
+}
