@@ -4,13 +4,13 @@
  * - (L1) A transfer is made once, however often it is asked for: the same id with the same content is answered as the first
  *   time, and with other content refused. It is never changed.
  * - (L2) Money is conserved: the balances of all accounts sum to zero.
- * - (L3) An account that may not owe never has less than what is held of it: nothing is spent twice.
+ * - (L3) An account never has less than what is held of it, beyond its credit limit: nothing is spent twice.
  * - (L4) Of a hold, what was posted, what was released and what is left over sum to its amount.
  * - (L5) What was acknowledged is on stable storage (C1 in ../database/commit-queue.ts).
  */
 import type { Kysely, Transaction } from "kysely";
 import { XenoError } from "../../cowfs/errors.ts";
-import { CommitQueue } from "../database/commit-queue.ts";
+import type { CommitQueue, Work } from "../database/commit-queue.ts";
 import { formatMoney, type MicroUnits, requireAmount } from "./money.ts";
 import { createLedgerTables, type HoldTable, type LedgerTables, type TransferTable } from "./schema.ts";
 
@@ -39,7 +39,7 @@ export interface AskedHold extends Asked {
   readonly debit: string;
 }
 
-/** Takes `amount` of a hold to `credit`. */
+/** Takes `amount` of a hold to `credit`; 0 only records what it says. */
 export interface AskedPost extends Asked {
   readonly hold: string;
   readonly credit: string;
@@ -57,41 +57,51 @@ export interface Transfer {
   readonly at: number;
 }
 
+/** The credit limit of the world outside. */
+export const unlimited: MicroUnits = Number.MAX_SAFE_INTEGER;
 const maxNoteBytes = 16 * 1024;
 const maxIdLength = 200;
 const maxPage = 1000;
 const releaseSuffix = "/release";
 
+/**
+ * Each operation is a unit of work of its own, or part of the caller's where that is given as `within`: then, as every unit (C3
+ * in ../database/commit-queue.ts), it refuses before it changes anything.
+ */
 export class Ledger {
   readonly #commits: CommitQueue<LedgerTables>;
   readonly #now: () => number;
 
-  static async open(database: Kysely<LedgerTables>, now: () => number = Date.now): Promise<Ledger> {
-    await createLedgerTables(database);
-    return new Ledger(database, now);
+  static async open(commits: CommitQueue<LedgerTables>, now: () => number = Date.now): Promise<Ledger> {
+    await commits.run(createLedgerTables);
+    return new Ledger(commits, now);
   }
 
-  private constructor(database: Kysely<LedgerTables>, now: () => number) {
-    this.#commits = new CommitQueue(database);
+  private constructor(commits: CommitQueue<LedgerTables>, now: () => number) {
+    this.#commits = commits;
     this.#now = now;
   }
 
-  /** Opens an account; one that is there stays as it is. `mayOwe`: it stands for the world outside. */
-  async openAccount(id: string, { mayOwe = false } = {}): Promise<void> {
-    await this.#commits.run(async (database) => {
+  /**
+   * Opens an account; one that is there stays as it is. It may owe up to `creditLimit`; without a limit it stands for the
+   * world outside.
+   */
+  async openAccount(id: string, creditLimit: MicroUnits = 0, within?: Transaction<LedgerTables>): Promise<void> {
+    requireAmount(creditLimit, 0);
+    await this.#run(within, async (database) => {
       const known = await database.selectFrom("accounts").select("id").where("id", "=", id).executeTakeFirst();
       if (known !== undefined) return;
-      await database
-        .insertInto("accounts")
-        .values({ id, may_owe: mayOwe ? 1 : 0, posted: 0, held: 0 })
-        .execute();
+      await database.insertInto("accounts").values({ id, credit_limit: creditLimit, posted: 0, held: 0 }).execute();
     });
   }
 
   /** Throws `funds-short`, `account-unknown`, `transfer-conflict` (L1), `amount-invalid`. */
-  transfer({ id, debit, credit, amount, note }: AskedTransfer): Promise<Transfer> {
+  async transfer(
+    { id, debit, credit, amount, note }: AskedTransfer,
+    within?: Transaction<LedgerTables>,
+  ): Promise<Transfer> {
     const row = this.#describe({ id, kind: "transfer", debit, credit, amount, hold: null, note });
-    return this.#once(row, async (database) => {
+    return await this.#once(within, row, async (database) => {
       await this.#requireFunds(database, debit, amount);
       await this.#findAccount(database, credit);
       await this.#move(database, debit, credit, amount);
@@ -99,9 +109,9 @@ export class Ledger {
   }
 
   /** Sets money of an account aside. Throws as `transfer` does. */
-  hold({ id, debit, amount, note }: AskedHold): Promise<Transfer> {
+  async hold({ id, debit, amount, note }: AskedHold, within?: Transaction<LedgerTables>): Promise<Transfer> {
     const row = this.#describe({ id, kind: "hold", debit, credit: debit, amount, hold: id, note });
-    return this.#once(row, async (database) => {
+    return await this.#once(within, row, async (database) => {
       await this.#requireFunds(database, debit, amount);
       await database.insertInto("holds").values({ id, debit, left_over: amount, open: 1 }).execute();
       await this.#changeHeld(database, debit, amount);
@@ -109,10 +119,10 @@ export class Ledger {
   }
 
   /** Pays from a hold. Throws `hold-unknown`, `hold-closed`, `hold-short`, and as `transfer` does. */
-  post({ id, hold, credit, amount, note }: AskedPost): Promise<Transfer> {
-    return this.#commits.run(async (database) => {
+  async post({ id, hold, credit, amount, note }: AskedPost, within?: Transaction<LedgerTables>): Promise<Transfer> {
+    return await this.#run(within, async (database) => {
       const { debit } = await this.#findHold(database, hold);
-      const row = this.#describe({ id, kind: "post", debit, credit, amount, hold, note });
+      const row = this.#describe({ id, kind: "post", debit, credit, amount, hold, note }, 0);
       return await this.#record(database, row, async () => {
         const { left_over, open } = await this.#findHold(database, hold);
         if (open === 0) throw new XenoError("hold-closed", `${hold} was released`, { hint: "ask for a new order" });
@@ -133,8 +143,8 @@ export class Ledger {
   }
 
   /** Ends a hold: what is left of it can be spent again. Ended already, nothing happens. Throws `hold-unknown`. */
-  release(hold: string, note?: unknown): Promise<Transfer | undefined> {
-    return this.#commits.run(async (database) => {
+  async release(hold: string, note?: unknown, within?: Transaction<LedgerTables>): Promise<Transfer | undefined> {
+    return await this.#run(within, async (database) => {
       const { debit, left_over, open } = await this.#findHold(database, hold);
       if (open === 0) return undefined;
       const asked = {
@@ -155,8 +165,8 @@ export class Ledger {
 
   /** Throws `account-unknown`. */
   async balance(account: string): Promise<Balance> {
-    const { posted, held } = await this.#commits.run((database) => this.#findAccount(database, account));
-    return { account, posted, held, available: posted - held };
+    const { posted, held, credit_limit } = await this.#commits.run((database) => this.#findAccount(database, account));
+    return { account, posted, held, available: posted - held + credit_limit };
   }
 
   /** What is left over of a hold; 0 once it is closed. Throws `hold-unknown`. */
@@ -176,13 +186,17 @@ export class Ledger {
     });
   }
 
-  /** Settles once all that was asked for is done. */
-  idle(): Promise<void> {
-    return this.#commits.idle();
+  #once(
+    within: Transaction<LedgerTables> | undefined,
+    row: NewTransfer,
+    act: (database: Transaction<LedgerTables>) => Promise<void>,
+  ): Promise<Transfer> {
+    return this.#run(within, (database) => this.#record(database, row, () => act(database)));
   }
 
-  #once(row: NewTransfer, act: (database: Transaction<LedgerTables>) => Promise<void>): Promise<Transfer> {
-    return this.#commits.run((database) => this.#record(database, row, () => act(database)));
+  /** In the caller's unit of work, or in one of its own. */
+  #run<Result>(within: Transaction<LedgerTables> | undefined, work: Work<LedgerTables, Result>): Promise<Result> {
+    return within === undefined ? this.#commits.run(work) : work(within);
   }
 
   /** (L1): `act` runs only where the id is new, and the transfer is recorded with what it does. */
@@ -215,9 +229,11 @@ export class Ledger {
   }
 
   async #requireFunds(database: Transaction<LedgerTables>, id: string, amount: MicroUnits): Promise<void> {
-    const { posted, held, may_owe } = await this.#findAccount(database, id);
-    if (may_owe === 1 || posted - held >= amount) return;
-    throw new XenoError("funds-short", `${id} can spend ${formatMoney(posted - held)}, not ${formatMoney(amount)}`, {
+    const { posted, held, credit_limit } = await this.#findAccount(database, id);
+    const available = posted - held + credit_limit;
+    // Of the world outside it may be beyond 2^53, and is then only more than enough.
+    if (available >= amount) return;
+    throw new XenoError("funds-short", `${id} can spend ${formatMoney(available)}, not ${formatMoney(amount)}`, {
       hint: "pay in first, or release an order that is not needed",
     });
   }

@@ -4,8 +4,8 @@ import type { MicroUnits } from "./money.ts";
 
 export interface AccountTable {
   id: string;
-  /** 1: it may owe, as the world outside does, from which money comes and to which it goes. */
-  may_owe: 0 | 1;
+  /** It may owe so much; 2^53 - 1: it is the world outside, from which money comes and to which it goes. */
+  credit_limit: MicroUnits;
   posted: MicroUnits;
   /** Held for what is not yet known: part of `posted`. */
   held: MicroUnits;
@@ -49,7 +49,7 @@ export async function createLedgerTables(database: Kysely<LedgerTables>): Promis
     .createTable("accounts")
     .ifNotExists()
     .addColumn("id", "text", (column) => column.primaryKey())
-    .addColumn("may_owe", "integer", (column) => column.notNull())
+    .addColumn("credit_limit", "bigint", (column) => column.notNull())
     .addColumn("posted", "bigint", (column) => column.notNull())
     .addColumn("held", "bigint", (column) => column.notNull())
     .execute();

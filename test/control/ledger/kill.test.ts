@@ -2,12 +2,13 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import test from "ava";
+import { CommitQueue } from "../../../control/database/commit-queue.ts";
 import { openDatabase } from "../../../control/database/open-database.ts";
 import { Ledger } from "../../../control/ledger/ledger.ts";
 import type { LedgerTables } from "../../../control/ledger/schema.ts";
 import { openScratch } from "./scratch.ts";
 
-const kills = 6;
+const kills = 4;
 
 test("killed at any instant, a ledger has all that it acknowledged, once, and its sums are right", async (t) => {
   await openScratch(async ({ file, ledger, database }) => {
@@ -24,7 +25,7 @@ test("killed at any instant, a ledger has all that it acknowledged, once, and it
     }
     const again = openDatabase<LedgerTables>(file);
     try {
-      const reopened = await Ledger.open(again);
+      const reopened = await Ledger.open(new CommitQueue(again));
       const posts = new Map<string, number>();
       for (let after = 0; ; ) {
         const page = await reopened.list({ hold: "order", after });

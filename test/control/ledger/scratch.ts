@@ -1,8 +1,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Kysely } from "kysely";
+import { CommitQueue } from "../../../control/database/commit-queue.ts";
 import { openDatabase } from "../../../control/database/open-database.ts";
-import { Ledger } from "../../../control/ledger/ledger.ts";
+import { Ledger, unlimited } from "../../../control/ledger/ledger.ts";
 import type { LedgerTables } from "../../../control/ledger/schema.ts";
 import { makeFastDirectory } from "../../cowfs/fast-directory.ts";
 
@@ -18,8 +19,8 @@ export async function openScratch(run: (scratch: Scratch) => Promise<void>): Pro
   const file = join(directory, "ledger.sqlite");
   const database = openDatabase<LedgerTables>(file);
   try {
-    const ledger = await Ledger.open(database);
-    await ledger.openAccount("outside", { mayOwe: true });
+    const ledger = await Ledger.open(new CommitQueue(database));
+    await ledger.openAccount("outside", unlimited);
     await run({ file, database, ledger });
   } finally {
     await database.destroy();
