@@ -163,6 +163,12 @@ export class Ledger {
     });
   }
 
+  /** The transfer of an id, if it was made. */
+  async find(id: string, within?: Transaction<LedgerTables>): Promise<Transfer | undefined> {
+    const row = await this.#run(within, (database) => findTransfer(database, id));
+    return row === undefined ? undefined : showTransfer(row);
+  }
+
   /** Throws `account-unknown`. */
   async balance(account: string): Promise<Balance> {
     const { posted, held, credit_limit } = await this.#commits.run((database) => this.#findAccount(database, account));
@@ -201,7 +207,7 @@ export class Ledger {
 
   /** (L1): `act` runs only where the id is new, and the transfer is recorded with what it does. */
   async #record(database: Transaction<LedgerTables>, row: NewTransfer, act: () => Promise<void>): Promise<Transfer> {
-    const known = await database.selectFrom("transfers").selectAll().where("id", "=", row.id).executeTakeFirst();
+    const known = await findTransfer(database, row.id);
     if (known !== undefined) {
       if (isSame(known, row)) return showTransfer(known);
       throw new XenoError("transfer-conflict", `${row.id} is the id of another transfer`, { hint: "use a new id" });
@@ -281,6 +287,10 @@ export interface ListOptions {
 }
 
 type NewTransfer = Omit<TransferTable, "sequence" | "at">;
+
+function findTransfer(database: Transaction<LedgerTables>, id: string): Promise<TransferTable | undefined> {
+  return database.selectFrom("transfers").selectAll().where("id", "=", id).executeTakeFirst();
+}
 
 function isSame(known: TransferTable, asked: NewTransfer): boolean {
   const keys = ["kind", "debit", "credit", "amount", "hold", "note"] as const;
