@@ -10,6 +10,7 @@ import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import type { ContentSink } from "../../xenostore/publish/content-sink.ts";
 import { beginPublication, type Published } from "../../xenostore/publish/publication.ts";
+import { readCurrent } from "../../xenostore/publish/write-ref.ts";
 import { findTemplate, type NameTable, templateOwner } from "../names/name-table.ts";
 import { formatTemplateName } from "../names/template-name.ts";
 import { type DebianImportOptions, importDebian } from "./debian/import-debian.ts";
@@ -47,13 +48,14 @@ export async function importTemplate(source: TemplateSource, wanted: TemplateImp
   const { table, key, name, signal } = wanted;
   const current = formatTemplateName({ kind: "named", name, version: "current" });
   const previous = await findTemplate(table, current);
+  const replaces = await readCurrent(table.store, { owner: templateOwner, name }, key, { signal });
   const ancestors = previous === undefined ? [] : [previous.layout];
   const publication = await beginPublication(table.store, { ancestors, signal });
   const root = await readSource(source, publication, wanted);
   const { files, bytes, newestSeconds } = measure(root);
   const version = wanted.version ?? nameVersion(newestSeconds, encodeTree(root).id);
   wanted.onProgress?.({ step: "publishing", files, bytes });
-  const published = await publication.commit(root, { owner: templateOwner, name, version, key });
+  const published = await publication.commit(root, { owner: templateOwner, name, version, key, replaces });
   return { ...published, url: formatTemplateName({ kind: "named", name, version }), files, bytes };
 }
 

@@ -11,7 +11,7 @@ import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import type { Trust } from "../../xenostore/keys/key-ring.ts";
 import { treesOf } from "../../xenostore/pull/cache-files.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
-import { listRefs, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
+import { listRefs, resolveId, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
 import { type PullCounters, TreeCache } from "../../xenostore/pull/tree-cache.ts";
 import { formatOverlayUrl, overlayScheme, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
 import { currentVersion, type Ref, type StoredTree } from "../../xenostore/refs/ref.ts";
@@ -77,6 +77,8 @@ export function openLayers({ store, trust, cacheDirectory, cacheBytes, log }: La
     if (ref.tree === pinned) return ref;
     if (url.startsWith("template://")) return await resolveUrl(formatTemplateName({ kind: "id", id: pinned }), signal);
     const { owner, name } = parseOverlayUrl(url);
+    const known = await resolveId(store, trust, owner, pinned, { signal });
+    if (known?.name === name) return known;
     for (const { name: other, version } of await listRefs(store, owner)) {
       if (other !== name || version === currentVersion) continue;
       const older = await resolveRef(store, trust, owner, name, version, { signal });

@@ -4,7 +4,7 @@
  */
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Trust } from "../../xenostore/keys/key-ring.ts";
-import { listRefs, type ResolveOptions, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
+import { listRefs, type ResolveOptions, resolveId, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
 import { currentVersion, type Ref } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
 import { findNearNames } from "./near-names.ts";
@@ -80,6 +80,8 @@ export async function listTemplates(table: NameTable): Promise<ListedTemplate[]>
 }
 
 async function findById(table: NameTable, id: string): Promise<Ref> {
+  const known = await resolveId(table.store, table.trust, templateOwner, id, table.options);
+  if (known !== undefined) return known;
   for (const { name, version } of await listNames(table)) {
     const { ref } = await tryResolve(table, name, version);
     if (ref?.tree === id) return ref;

@@ -11,6 +11,7 @@ import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import type { ContentSink } from "../../xenostore/publish/content-sink.ts";
 import { beginPublication, type PublicationProgress, type Published } from "../../xenostore/publish/publication.ts";
 import { sealUnion } from "../../xenostore/publish/seal-union.ts";
+import { readCurrent } from "../../xenostore/publish/write-ref.ts";
 import { formatOverlayUrl, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
 import { currentVersion, type StoredTree } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
@@ -54,12 +55,12 @@ async function publishJournal(wanted: OverlayPublication, name: Name): Promise<P
     // Opening them again, as recorded, says where their chunks lie.
     for (const { url, identity } of slots) await layers.open(url, identity, signal);
     const base = slots.map(({ identity }) => ({ tree: identity, layout: layers.layoutOf(identity) }));
-    const publication = await begin(wanted, base);
+    const { publication, replaces } = await begin(wanted, name, base);
     const root = await sealUnion(union.core, union.rootId, publication, signal);
     const below = slots.find(({ number }) => number === baseSlot);
     if (below !== undefined)
       await mountBelow(root, await layers.pin(below.url, below.identity, signal), publication, wanted.source);
-    return await commit(wanted, name, publication, root, base);
+    return await commit(wanted, name, { publication, replaces }, root, base);
   } finally {
     await union.close();
   }
@@ -84,24 +85,28 @@ async function mountBelow(root: TreeNode, url: string, sink: ContentSink, source
 }
 
 async function publishDirectory(wanted: OverlayPublication, name: Name): Promise<PublishedOverlay> {
-  const publication = await begin(wanted, []);
+  const { publication, replaces } = await begin(wanted, name, []);
   const root = await importDirectory(wanted.source, publication, { signal: wanted.signal });
-  return await commit(wanted, name, publication, root, []);
+  return await commit(wanted, name, { publication, replaces }, root, []);
 }
 
-function begin({ store, signal, onProgress }: OverlayPublication, base: readonly StoredTree[]) {
-  return beginPublication(store, { ancestors: base.map(({ layout }) => layout), signal, progress: onProgress });
+/** What the layers below and the version before hold is not sent again. */
+async function begin({ store, key, signal, onProgress }: OverlayPublication, name: Name, base: readonly StoredTree[]) {
+  const replaces = await readCurrent(store, name, key, { signal });
+  const ancestors = base.map(({ layout }) => layout);
+  if (replaces.ref !== undefined) ancestors.push(replaces.ref.layout);
+  return { publication: await beginPublication(store, { ancestors, signal, progress: onProgress }), replaces };
 }
 
 async function commit(
   { key }: OverlayPublication,
   { owner, name, version: wantedVersion }: Name,
-  publication: Awaited<ReturnType<typeof begin>>,
+  { publication, replaces }: Awaited<ReturnType<typeof begin>>,
   root: TreeNode,
   base: readonly StoredTree[],
 ): Promise<PublishedOverlay> {
   const version = wantedVersion === currentVersion ? encodeTree(root, base[0]?.tree).id.slice(0, 12) : wantedVersion;
-  const published = await publication.commit(root, { owner, name, version, key, base });
+  const published = await publication.commit(root, { owner, name, version, key, base, replaces });
   return { ...published, ...measure(root), url: formatOverlayUrl({ owner, name, version }) };
 }
 

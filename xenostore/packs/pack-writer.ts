@@ -1,50 +1,60 @@
 /**
  * Packs chunks: groups small ones into frames so that they compress well, and frames into packs so that there are few
- * objects. The same chunks in the same order give the same packs, so that an interrupted publication sends none twice.
+ * objects. The same chunks in the same order give the same packs, so that an interrupted publication sends none twice:
+ * what ends a frame or a pack is how much it holds, never how well that compressed.
  */
-import { constants, zstdCompressSync } from "node:zlib";
-import { blake3 } from "@napi-rs/blake-hash";
 import type { ChunkLocation, Frame } from "./layout.ts";
 
 /** A frame is closed once it holds so much: a random read costs one frame, compression gains little beyond. */
 const frameBytes = 128 * 1024;
-/** A pack is closed once it is so long, compressed; with its last frame it stays below `maxPackBytes`. */
-const packBytes = 16 * 2 ** 20;
-const compressionLevel = 3;
+/** A pack is closed once it holds so much; with its last frame, and none of it compressible, it is within `maxPackBytes`. */
+const packBytes = 24 * 2 ** 20;
+/** What the last chunk of a pack may bring beyond that. */
+const spareBytes = 2 ** 20;
 
-export interface Pack {
+/** Frames that wait to be compressed, end to end. */
+export interface RawPack {
+  readonly bytes: Buffer<ArrayBuffer>;
+  /** Bytes of each frame, in order. */
+  readonly frameLengths: readonly number[];
+  /** Says where the chunks of this pack lie, once it is compressed. */
+  complete(pack: CompressedPack): void;
+}
+
+export interface CompressedPack {
   /** BLAKE3 of the bytes, 64 hex digits. */
   readonly hash: string;
   readonly bytes: Buffer;
+  /** Bytes of each compressed frame, in order. */
+  readonly frameLengths: readonly number[];
 }
 
-/** A frame whose pack gets its name when it is complete. */
-interface OpenFrame extends Frame {
-  pack: string;
-}
+type OpenFrame = { -readonly [Key in keyof Frame]: Frame[Key] };
 
 export class PackWriter {
   readonly #locations = new Map<string, ChunkLocation>();
-  #raw: Buffer[] = [];
-  #rawBytes = 0;
-  #waiting: { hash: string; offset: number; length: number }[] = [];
+  #bytes = Buffer.allocUnsafeSlow(0);
+  #length = 0;
   #frames: OpenFrame[] = [];
-  #packed: Buffer[] = [];
-  #packedBytes = 0;
 
   /** Takes a chunk, copying it. Returns a pack when this one completed it. */
-  add(hash: string, bytes: Buffer): Pack | undefined {
-    this.#waiting.push({ hash, offset: this.#rawBytes, length: bytes.length });
-    this.#raw.push(Buffer.from(bytes));
-    this.#rawBytes += bytes.length;
-    if (this.#rawBytes >= frameBytes) this.#closeFrame();
-    return this.#packedBytes >= packBytes ? this.#closePack() : undefined;
+  add(hash: string, chunk: Buffer): RawPack | undefined {
+    this.#makeRoom(chunk.length);
+    let frame = this.#frames.at(-1);
+    if (frame === undefined || frame.rawLength >= frameBytes) {
+      frame = { pack: "", offset: 0, length: 0, rawLength: 0 };
+      this.#frames.push(frame);
+    }
+    this.#locations.set(hash, { frame, offset: frame.rawLength, length: chunk.length });
+    chunk.copy(this.#bytes, this.#length);
+    this.#length += chunk.length;
+    frame.rawLength += chunk.length;
+    return this.#length >= packBytes ? this.#close() : undefined;
   }
 
   /** The last pack, if anything is left to be packed. */
-  finish(): Pack | undefined {
-    if (this.#rawBytes > 0) this.#closeFrame();
-    return this.#packedBytes > 0 ? this.#closePack() : undefined;
+  finish(): RawPack | undefined {
+    return this.#length > 0 ? this.#close() : undefined;
   }
 
   /** Where a chunk was packed; valid once its pack is complete. */
@@ -52,26 +62,33 @@ export class PackWriter {
     return this.#locations.get(hash);
   }
 
-  #closeFrame(): void {
-    const raw = this.#raw.length === 1 ? this.#raw[0] : Buffer.concat(this.#raw, this.#rawBytes);
-    const packed = zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: compressionLevel } });
-    const frame = { pack: "", offset: this.#packedBytes, length: packed.length, rawLength: raw.length };
-    for (const { hash, offset, length } of this.#waiting) this.#locations.set(hash, { frame, offset, length });
-    this.#frames.push(frame);
-    this.#packed.push(packed);
-    this.#packedBytes += packed.length;
-    this.#raw = [];
-    this.#rawBytes = 0;
-    this.#waiting = [];
+  /** Most publications are small: the buffer grows to what is needed. */
+  #makeRoom(length: number): void {
+    const wanted = this.#length + length;
+    if (wanted <= this.#bytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, Math.min(4 * wanted, packBytes + spareBytes)));
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
   }
 
-  #closePack(): Pack {
-    const bytes = Buffer.concat(this.#packed, this.#packedBytes);
-    const hash = blake3(bytes).toString("hex");
-    for (const frame of this.#frames) frame.pack = hash;
+  #close(): RawPack {
+    const frames = this.#frames;
+    const bytes = this.#bytes.subarray(0, this.#length);
     this.#frames = [];
-    this.#packed = [];
-    this.#packedBytes = 0;
-    return { hash, bytes };
+    this.#bytes = Buffer.allocUnsafeSlow(0);
+    this.#length = 0;
+    return {
+      bytes,
+      frameLengths: frames.map(({ rawLength }) => rawLength),
+      complete({ hash, frameLengths }) {
+        let offset = 0;
+        for (const [index, frame] of frames.entries()) {
+          frame.pack = hash;
+          frame.offset = offset;
+          frame.length = frameLengths[index];
+          offset += frame.length;
+        }
+      },
+    };
   }
 }

@@ -4,6 +4,9 @@
  * Add the content of every file, build the nodes with the pieces that come back, commit the root. Chunks that the
  * ancestors hold are not sent. Objects are named by their hashes and the ref is written last, so an interrupted
  * publication leaves objects that nobody sees, and running it again sends only what is missing.
+ *
+ * This thread cuts, hashes and looks up; others compress; packs are sent beside that. What is relied on is held by a
+ * lease before it is looked at or sent, so that no sweep takes it (xenostore/collect).
  */
 import { blake3 } from "@napi-rs/blake-hash";
 import PQueue from "p-queue";
@@ -12,17 +15,19 @@ import { encodeTree } from "../../cowfs/trees/encode.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { Piece } from "../../cowfs/trees/tree.ts";
 import { cutBuffer, cutChunks } from "../chunking/cut-chunks.ts";
+import { Lease } from "../collect/lease.ts";
 import type { SigningKey } from "../keys/key-ring.ts";
+import { compressorThreads, compressPack } from "../packs/compressor.ts";
 import { type ChunkLocation, encodeLayout, type Layout, maxLayoutBytes, openLayout } from "../packs/layout.ts";
-import { type Pack, PackWriter } from "../packs/pack-writer.ts";
+import { PackWriter, type RawPack } from "../packs/pack-writer.ts";
 import type { Ref, StoredTree } from "../refs/ref.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { putContentObject } from "./content-object.ts";
 import type { ContentSink } from "./content-sink.ts";
-import { writeRef } from "./write-ref.ts";
+import { type CurrentRef, removeRef, writeRef } from "./write-ref.ts";
 
 export interface PublicationOptions {
-  /** Ids of pack maps whose chunks the store is known to hold: of the template, of earlier versions. */
+  /** Ids of pack maps whose chunks the store may hold: of the template, of earlier versions. What it lost is sent. */
   ancestors?: readonly string[];
   signal?: AbortSignal;
   progress?: (progress: PublicationProgress) => void;
@@ -43,6 +48,8 @@ export interface CommitOptions {
   key: SigningKey;
   /** The trees that this one lies over, strongest first. */
   base?: readonly StoredTree[];
+  /** What `current` was when this began, from `readCurrent`: somebody who moved it since then wins. */
+  replaces?: CurrentRef;
   /** Milliseconds since the epoch. */
   expires?: number;
 }
@@ -60,31 +67,58 @@ export interface Published {
   readonly sentBytes: number;
 }
 
-/** Two packs on the way and one in the making bound the memory: about 64 MiB. */
-const maxUploads = 2;
+/** Packs of 24 MiB that are being sent, or wait to be: with those that are being compressed, this bounds the memory. */
+const maxUploads = 4;
+const maxStats = 16;
 
 export async function beginPublication(store: ObjectStore, options: PublicationOptions = {}): Promise<Publication> {
-  const ancestors: Layout[] = [];
-  for (const id of options.ancestors ?? []) {
+  const ids = [...new Set(options.ancestors)];
+  const lease = new Lease(store, { signal: options.signal });
+  await lease.protect(ids.map((id) => `layouts/${id}`));
+  const layouts: Layout[] = [];
+  for (const id of ids) {
     const bytes = await store.get(`layouts/${id}`, { maximumBytes: maxLayoutBytes, signal: options.signal });
-    ancestors.push(openLayout(bytes, id));
+    layouts.push(openLayout(bytes, id));
   }
-  return new Publication(store, ancestors, options);
+  const packs = new Set(layouts.flatMap((layout) => layout.packs()));
+  await lease.protect([...packs].map((pack) => `packs/${pack}`));
+  const there = await findPresent(store, packs, options.signal);
+  return new Publication(store, lease, { layouts, packs: there }, options);
+}
+
+/** Ancestors, and which of their packs the store still has: what is gone or was taken away as damaged is sent again. */
+interface Ancestors {
+  readonly layouts: readonly Layout[];
+  readonly packs: ReadonlySet<string>;
+}
+
+async function findPresent(store: ObjectStore, packs: Iterable<string>, signal?: AbortSignal): Promise<Set<string>> {
+  const there = new Set<string>();
+  const queue = new PQueue({ concurrency: maxStats });
+  await queue.addAll(
+    [...packs].map((pack) => async () => {
+      if ((await store.stat(`packs/${pack}`, { signal })) !== undefined) there.add(pack);
+    }),
+  );
+  return there;
 }
 
 export class Publication implements ContentSink {
   readonly #store: ObjectStore;
-  readonly #ancestors: readonly Layout[];
+  readonly #lease: Lease;
+  readonly #ancestors: Ancestors;
   readonly #options: PublicationOptions;
   readonly #packs = new PackWriter();
+  readonly #compressing = new PQueue({ concurrency: compressorThreads });
   readonly #uploads = new PQueue({ concurrency: maxUploads });
   #failure: unknown;
   #contentBytes = 0;
   #newBytes = 0;
   #sentBytes = 0;
 
-  constructor(store: ObjectStore, ancestors: readonly Layout[], options: PublicationOptions) {
+  constructor(store: ObjectStore, lease: Lease, ancestors: Ancestors, options: PublicationOptions) {
     this.#store = store;
+    this.#lease = lease;
     this.#ancestors = ancestors;
     this.#options = options;
   }
@@ -102,7 +136,7 @@ export class Publication implements ContentSink {
       if (this.#packs.location(name) || this.#findInAncestors(hash)) continue;
       this.#newBytes += chunk.length;
       const pack = this.#packs.add(name, chunk);
-      if (pack) await this.#send(pack);
+      if (pack) await this.#take(pack);
     }
     this.#throwIfFailed();
     return pieces;
@@ -110,19 +144,36 @@ export class Publication implements ContentSink {
 
   /** Seals and signs. Throws `chunk-unknown` for pieces that were not added and that no ancestor holds. */
   async commit(root: TreeNode, options: CommitOptions): Promise<Published> {
-    const { owner, name, version, key, base = [], expires } = options;
+    const { owner, name, version, key, base = [], expires, replaces } = options;
     const pack = this.#packs.finish();
-    if (pack) await this.#send(pack);
+    if (pack) await this.#take(pack);
+    await this.#compressing.onIdle();
     await this.#uploads.onIdle();
     this.#throwIfFailed();
     const tree = encodeTree(root, base[0]?.tree);
     const { locations, ...counts } = this.#locate(tree.chunks);
     const layout = encodeLayout(locations);
+    // What it lies over must be kept as well as the tree itself.
+    const below = base.flatMap(({ tree, layout }) => [`trees/${tree}`, `layouts/${layout}`]);
+    await this.#lease.protect([`layouts/${layout.id}`, `trees/${tree.id}`, ...below]);
     await this.#put(`layouts/${layout.id}`, layout.bytes);
     await this.#put(`trees/${tree.id}`, tree.index);
     const claims: Ref = { owner, name, version, tree: tree.id, layout: layout.id, base, created: Date.now(), expires };
-    const ref = await writeRef(this.#store, claims, key);
+    const ref = await writeRef(this.#store, claims, key, { replaces, signal: this.#options.signal });
+    if (this.#lease.isLapsed) await this.#requireWhole(ref);
+    await this.#lease.end();
     return { treeId: tree.id, layoutId: layout.id, ref, ...counts, sentBytes: this.#sentBytes };
+  }
+
+  /** This process was stopped for so long that a sweep may have come before our ref: then the ref must go again. */
+  async #requireWhole(ref: Ref): Promise<void> {
+    for (const key of this.#lease.objects) {
+      if ((await this.#store.stat(key)) !== undefined) continue;
+      await removeRef(this.#store, ref);
+      throw new XenoError("publication-lapsed", `${key} was swept while this publication stood still`, {
+        hint: "Publish it again.",
+      });
+    }
   }
 
   #locate(chunks: readonly { hash: string; length: number }[]) {
@@ -146,22 +197,38 @@ export class Publication implements ContentSink {
   }
 
   #findInAncestors(hash: Buffer): ChunkLocation | undefined {
-    for (const ancestor of this.#ancestors) {
-      const chunk = ancestor.find(hash);
-      if (chunk !== -1) return ancestor.location(chunk);
+    for (const layout of this.#ancestors.layouts) {
+      const chunk = layout.find(hash);
+      if (chunk === -1) continue;
+      const location = layout.location(chunk);
+      if (this.#ancestors.packs.has(location.frame.pack)) return location;
     }
     return undefined;
   }
 
-  /** Begins to upload; waits only when too many uploads are under way. */
-  async #send(pack: Pack): Promise<void> {
+  /** Begins to compress and to send a pack; waits only when too many are under way. */
+  async #take(pack: RawPack): Promise<void> {
     this.#throwIfFailed();
-    await this.#uploads.onSizeLessThan(1);
-    void this.#uploads.add(() =>
-      this.#put(`packs/${pack.hash}`, pack.bytes).catch((error) => {
+    await this.#compressing.onSizeLessThan(1);
+    void this.#compressing.add(async () => {
+      try {
+        const { hash, bytes } = await compressPack(pack);
+        await this.#uploads.onSizeLessThan(1);
+        void this.#uploads.add(() => this.#send(`packs/${hash}`, bytes));
+      } catch (error) {
         this.#failure ??= error;
-      }),
-    );
+      }
+    });
+  }
+
+  async #send(key: string, bytes: Buffer): Promise<void> {
+    try {
+      this.#throwIfFailed();
+      await this.#lease.protect([key]);
+      await this.#put(key, bytes);
+    } catch (error) {
+      this.#failure ??= error;
+    }
   }
 
   async #put(key: string, bytes: Buffer): Promise<void> {

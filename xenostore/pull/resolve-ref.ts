@@ -7,9 +7,11 @@
 import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
+import { decodeJwt } from "jose";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Trust } from "../keys/key-ring.ts";
-import { currentVersion, maxRefBytes, type Ref, refKey, verifyRef } from "../refs/ref.ts";
+import { currentVersion, idKey, maxRefBytes, type Ref, refKey, verifyRef } from "../refs/ref.ts";
+import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 
 export interface ResolveOptions {
@@ -53,6 +55,30 @@ export async function resolveRef(
   if (version === currentVersion && ref.created > seen)
     await writeSeen(options.seenDirectory, owner, name, ref.created);
   return ref;
+}
+
+/**
+ * Who of `owner`'s keys vouches for a tree that is known by its id: undefined where the store has no such statement that
+ * can be believed. Throws what the store throws.
+ */
+export async function resolveId(
+  store: ObjectStore,
+  trust: Trust,
+  owner: string,
+  tree: string,
+  options: Pick<ResolveOptions, "now" | "signal"> = {},
+): Promise<Ref | undefined> {
+  const { signal } = options;
+  const bytes = await getIfPresent(store, idKey(owner, tree), { maximumBytes: maxRefBytes, signal });
+  if (bytes === undefined) return undefined;
+  try {
+    const { name, version } = decodeJwt(bytes.toString("latin1"));
+    const expected = { owner, name: String(name), version: String(version) };
+    const ref = await verifyRef(bytes, expected, trust, options.now ?? Date.now());
+    return ref.tree === tree ? ref : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The names and versions that a store lists for an owner; nothing about them is verified. */

@@ -61,6 +61,16 @@ export function refKey(owner: string, name: string, version: string): string {
   return `refs/${owner}/${name}/${version}`;
 }
 
+/**
+ * Where a copy of a ref lies under its tree's id, for those who know the id: `ids/<owner>/<tree>`. Of several refs to one
+ * tree it is the one that was written last.
+ */
+export function idKey(owner: string, tree: string): string {
+  checkOwner(owner);
+  if (!/^[0-9a-f]{64}$/.test(tree)) throw new XenoError("store-key", `${JSON.stringify(tree)} is no id of a tree`);
+  return `ids/${owner}/${tree}`;
+}
+
 export async function signRef(ref: Ref, key: SigningKey): Promise<Buffer> {
   const payload = Buffer.from(JSON.stringify({ format: refFormat, ...ref }));
   const jws = await new CompactSign(payload)

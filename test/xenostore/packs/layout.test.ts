@@ -3,6 +3,7 @@ import { blake3 } from "@napi-rs/blake-hash";
 import test from "ava";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { ChunkTable } from "../../../cowfs/trees/address-space.ts";
+import { compressFrames } from "../../../xenostore/packs/compress-frames.ts";
 import { type ChunkLocation, encodeLayout, maxFrameBytes, openLayout } from "../../../xenostore/packs/layout.ts";
 import { PackWriter } from "../../../xenostore/packs/pack-writer.ts";
 import { createChunkFetcher } from "../../../xenostore/pull/fetch-chunks.ts";
@@ -15,8 +16,12 @@ function makeLayout(count: number) {
   const packs = new Map<string, Buffer>();
   const contents = Array.from({ length: count }, (_, i) => Buffer.alloc(1000 + i, `content ${i} `));
   for (const content of contents) writer.add(hash(content), content);
-  const pack = writer.finish();
-  if (pack) packs.set(`packs/${pack.hash}`, pack.bytes);
+  const raw = writer.finish();
+  if (raw) {
+    const pack = compressFrames(raw);
+    raw.complete(pack);
+    packs.set(`packs/${pack.hash}`, pack.bytes);
+  }
   const chunks = new Map(contents.map((content) => [hash(content), writer.location(hash(content))!]));
   return { contents, packs, chunks };
 }

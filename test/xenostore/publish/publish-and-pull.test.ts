@@ -12,6 +12,7 @@ import { defaultRetryPolicy } from "../../../xenostore/pull/retry.ts";
 import { TreeCache } from "../../../xenostore/pull/tree-cache.ts";
 import { openDirectoryStore } from "../../../xenostore/stores/directory-store.ts";
 import type { ObjectStore } from "../../../xenostore/stores/object-store.ts";
+import { changeStore } from "../change-store.ts";
 import { makeDirectory } from "../make-directory.ts";
 import { addFiles, type Files, makeBytes, templateFiles } from "./sample.ts";
 
@@ -149,8 +150,8 @@ test("a version does not change its tree", async (t) => {
 test("after an interrupted publication nothing is visible, and the next run sends only what is missing", async (t) => {
   const { publish, store, open } = await setUp(t);
   const files = { ...templateFiles, big: makeBytes(40_000_000, "big") };
-  const broken: ObjectStore = Object.assign(Object.create(store), {
-    putIfAbsent: async (...args: Parameters<ObjectStore["putIfAbsent"]>) => {
+  const broken = changeStore(store, {
+    putIfAbsent: async (...args) => {
       if ((await store.list("packs")).length >= 1) throw new XenoError("store-full", "the store is full");
       return await store.putIfAbsent(...args);
     },
@@ -172,6 +173,32 @@ test("publishing again repairs an object that was cut short in the store", async
   await t.throwsAsync(readFile(opened, "usr/lib/large.so"), { code: "object-damaged", message: /packs\// });
   await publish(templateFiles);
   await checkFiles(t, opened, templateFiles);
+});
+
+test("publishing again repairs an object of the right length that was damaged in the store", async (t) => {
+  const { publish, open, storeRoot, store } = await setUp(t);
+  const published = await publish(templateFiles);
+  for (const key of await store.list("packs")) {
+    const file = path.join(storeRoot, key);
+    await fs.writeFile(file, flipByte(await fs.readFile(file)));
+  }
+  await publish(templateFiles);
+  await checkFiles(t, await open(published), templateFiles);
+});
+
+test("what the store lost of an ancestor is sent again", async (t) => {
+  const { publish, open, store } = await setUp(t);
+  const template = await publish(templateFiles);
+  for (const key of await store.list("packs")) await store.delete(key);
+  const overlay = await publish(templateFiles, { name: "copy" }, [template.layoutId]);
+  t.is(overlay.reusedChunks, 0);
+  await checkFiles(t, await open(overlay), templateFiles);
+});
+
+test("a publication leaves no lease", async (t) => {
+  const { publish, store } = await setUp(t);
+  await publish(templateFiles);
+  t.deepEqual(await store.list("leases"), []);
 });
 
 test("a damaged pack is fetched twice, named and never served", async (t) => {

@@ -2,8 +2,8 @@ import path from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { CompactSign } from "jose";
 import { createKey, readTrust, type SigningKey, trustKey } from "../../../xenostore/keys/key-ring.ts";
-import { writeRef } from "../../../xenostore/publish/write-ref.ts";
-import { listRefs, type ResolveOptions, resolveRef } from "../../../xenostore/pull/resolve-ref.ts";
+import { readCurrent, writeRef } from "../../../xenostore/publish/write-ref.ts";
+import { listRefs, type ResolveOptions, resolveId, resolveRef } from "../../../xenostore/pull/resolve-ref.ts";
 import { type Ref, refKey, signRef } from "../../../xenostore/refs/ref.ts";
 import { openDirectoryStore } from "../../../xenostore/stores/directory-store.ts";
 import { makeDirectory } from "../make-directory.ts";
@@ -88,6 +88,32 @@ test("publishers who race for current leave one of them there, and lose no versi
   await Promise.all(versions.map((version) => writeRef(store, makeRef({ version }), key)));
   t.true(versions.includes((await resolve()).version));
   for (const version of versions) t.is((await resolve(version)).version, version);
+});
+
+test("of two publishers that began from the same version one moves current, and the other is told", async (t) => {
+  const { store, key, resolve } = await setUp(t);
+  await writeRef(store, makeRef(), key);
+  const replaces = await readCurrent(store, makeRef(), key);
+  const publish = (version: string) => writeRef(store, makeRef({ version }), key, { replaces });
+  const results = await Promise.allSettled([publish("2"), publish("3")]);
+  const [lost] = results.filter((result) => result.status === "rejected");
+  t.is(results.filter(({ status }) => status === "fulfilled").length, 1);
+  t.is(lost.reason.code, "name-moved");
+  t.is((await resolve()).version, results[0].status === "fulfilled" ? "2" : "3");
+  for (const version of ["2", "3"]) t.is((await resolve(version)).version, version);
+});
+
+test("a tree that is known by its id has a voucher without a list, whom only trust makes one", async (t) => {
+  const { store, key, directory } = await setUp(t);
+  await writeRef(store, makeRef(), key);
+  const trust = readTrust(directory);
+  const options = { now: 2_000_000 };
+  t.is((await resolveId(store, trust, "demo", tree(1), options))?.version, "1");
+  t.is(await resolveId(store, trust, "demo", tree(8), options), undefined);
+  t.is(await resolveId(store, readTrust(`${directory}/nobody`), "demo", tree(1), options), undefined);
+  // A store that answers with another tree's voucher.
+  await store.replace(`ids/demo/${tree(8)}`, await store.get(`ids/demo/${tree(1)}`));
+  t.is(await resolveId(store, trust, "demo", tree(8), options), undefined);
 });
 
 test("a version cannot be named current", async (t) => {

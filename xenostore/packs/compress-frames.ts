@@ -1,0 +1,18 @@
+/** Compresses the frames of a pack, each by itself, and names what comes out. */
+import { constants, zstdCompressSync } from "node:zlib";
+import { blake3 } from "@napi-rs/blake-hash";
+import type { CompressedPack, RawPack } from "./pack-writer.ts";
+
+const compressionLevel = 3;
+
+export function compressFrames({ bytes, frameLengths }: Pick<RawPack, "bytes" | "frameLengths">): CompressedPack {
+  const frames: Buffer[] = [];
+  let at = 0;
+  for (const length of frameLengths) {
+    const raw = bytes.subarray(at, at + length);
+    frames.push(zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: compressionLevel } }));
+    at += length;
+  }
+  const packed = Buffer.concat(frames);
+  return { hash: blake3(packed).toString("hex"), bytes: packed, frameLengths: frames.map(({ length }) => length) };
+}
