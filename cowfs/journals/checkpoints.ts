@@ -48,6 +48,8 @@ export interface CheckpointLimits {
   readonly fullSegmentBytes: number;
   /** Called after each step of a round. Tests look at the disk then, or kill the process. */
   readonly onStep: (step: CheckpointStep) => void;
+  /** Writes the new checkpoint; returns its size. Tests that look at every write have it done in their own thread. */
+  readonly fold: (task: FoldTask) => Promise<number>;
 }
 
 /** What opening loaded: its last record, and its size. */
@@ -61,6 +63,7 @@ export const defaultLimits: CheckpointLimits = {
   closingLogBytes: 1024 * 1024,
   fullSegmentBytes: segmentBytes,
   onStep: () => {},
+  fold: foldInThread,
 };
 
 /** Compacted where less of it than one in so many bytes is live. */
@@ -184,7 +187,7 @@ export class Checkpoints {
     await this.#journal.sync();
     this.#limits.onStep("synced");
     const passed = pins.filter(({ sequence }) => sequence >= this.#folded);
-    const bytes = await foldInThread({ directory, until, pins: passed });
+    const bytes = await this.#limits.fold({ directory, until, pins: passed });
     this.#journal.throwIfFailed();
     this.#limits.onStep("folded");
     fs.renameSync(newCheckpointPath(directory), checkpointPath(directory, until.sequence));

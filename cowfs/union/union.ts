@@ -19,6 +19,7 @@ import type {
   Statistics,
 } from "../file-system.ts";
 import { Access, FileType } from "../file-system.ts";
+import type { CheckpointLimits } from "../journals/checkpoints.ts";
 import type { Disk } from "../journals/disk.ts";
 import { Journal } from "../journals/journal.ts";
 import { setAttributes } from "./changing-attributes.ts";
@@ -48,6 +49,8 @@ export interface UnionOptions {
   readonly onMountError?: (error: XenoError) => void;
   /** What the journal writes to; tests make it fail. */
   readonly disk?: Disk;
+  /** When the journal folds its log, and how. */
+  readonly limits?: Partial<CheckpointLimits>;
   readonly signal: AbortSignal;
 }
 
@@ -55,7 +58,7 @@ const noReply = Buffer.alloc(0);
 
 /** Opens a union. Throws what opening the journal or resolving the base throws. */
 export async function openUnion(options: UnionOptions): Promise<UnionFileSystem> {
-  const journal = Journal.open(options.journal, options.disk);
+  const journal = Journal.open(options.journal, options.disk, options.limits);
   try {
     const core = new UnionCore(journal, options.resolve, options.onMountError ?? (() => {}));
     const base = options.base ?? journal.state.slots.get(baseSlot)?.url;

@@ -1,0 +1,181 @@
+/**
+ * What a disk holds, and what a crash may leave of what was done to it.
+ *
+ * A process that dies leaves all that it did. A host that dies leaves what was synced and any subset of the rest: of bytes,
+ * sector by sector; of names, one by one, since a name is on stable storage only once its directory was synced (fsync(2)).
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { choose, type Random } from "../../random.ts";
+
+export type DiskStep =
+  | { kind: "make"; directory: number; name: string; node: number; isDirectory: boolean }
+  | { kind: "rename"; directory: number; name: string; toDirectory: number; toName: string }
+  | { kind: "remove"; directory: number; name: string }
+  | { kind: "write"; node: number; position: number; bytes: Buffer }
+  /** Cut to nothing. */
+  | { kind: "cut"; node: number }
+  /** A sync has returned that covers what was done to the node before step `before`. */
+  | { kind: "synced"; node: number; before: number };
+
+export type DiskNode = { content: Buffer; size: number } | { entries: Map<string, number> };
+/** By number; the root is 0. */
+export type DiskImage = Map<number, DiskNode>;
+
+const sectorBytes = 512;
+
+/** What the disk holds after the first `count` steps if only the process dies. */
+export function afterKill(start: DiskImage, steps: readonly DiskStep[], count: number): DiskImage {
+  const image = copyImage(start);
+  for (const step of steps.slice(0, count)) apply(image, step);
+  return image;
+}
+
+/** What it may hold if the host dies. */
+export function afterPowerLoss(start: DiskImage, steps: readonly DiskStep[], count: number, random: Random): DiskImage {
+  const synced = new Map<number, number>();
+  for (const step of steps.slice(0, count))
+    if (step.kind === "synced") synced.set(step.node, Math.max(step.before, synced.get(step.node) ?? 0));
+  const isDurable = (node: number, index: number) => index < (synced.get(node) ?? 0);
+  /** How much of what was not synced stays: each node has its own luck. */
+  const luck = new Map<number, number>();
+  const stays = (node: number) => {
+    if (!luck.has(node)) luck.set(node, choose(random, [0, 0, 1, 2, 3, 4, 4]));
+    return random(4) < luck.get(node)!;
+  };
+  const image = copyImage(start);
+  for (const [index, step] of steps.slice(0, count).entries()) {
+    const node = nodeOf(step);
+    if (step.kind === "synced") continue;
+    // Its directory, or the node itself, did not come to be.
+    if (step.kind !== "make" && !image.has(node)) continue;
+    if (isDurable(node, index) || (step.kind === "rename" && isDurable(step.toDirectory, index))) apply(image, step);
+    else if (step.kind === "write") tear(image, step, () => stays(node), random);
+    else if (stays(node)) apply(image, step);
+    else if (step.kind === "make") addNode(image, step);
+  }
+  return image;
+}
+
+/** What a step is done to: a file's bytes, or a directory's names. */
+function nodeOf(step: DiskStep): number {
+  return "directory" in step ? step.directory : step.node;
+}
+
+function tear(image: DiskImage, write: DiskStep & { kind: "write" }, stays: () => boolean, random: Random): void {
+  const { node, position, bytes } = write;
+  const end = position + bytes.length;
+  // The size may be there without the bytes: they read as zeros.
+  if (stays()) apply(image, { kind: "write", node, position: end, bytes: Buffer.alloc(0) });
+  // A large write loses runs of sectors; a choice for each would take long and leave nothing whole.
+  const runSectors = bytes.length > 64 * sectorBytes ? 1 + random(1024) : 1;
+  for (let at = position; at < end; ) {
+    const next = Math.min(end, (Math.floor(at / sectorBytes) + runSectors) * sectorBytes);
+    if (stays())
+      apply(image, { kind: "write", node, position: at, bytes: bytes.subarray(at - position, next - position) });
+    at = next;
+  }
+}
+
+function apply(image: DiskImage, step: DiskStep): void {
+  switch (step.kind) {
+    case "make":
+      addNode(image, step);
+      entriesOf(image, step.directory)?.set(step.name, step.node);
+      return;
+    case "rename": {
+      const from = entriesOf(image, step.directory);
+      const node = from?.get(step.name);
+      if (node === undefined) return;
+      from!.delete(step.name);
+      entriesOf(image, step.toDirectory)?.set(step.toName, node);
+      return;
+    }
+    case "remove":
+      entriesOf(image, step.directory)?.delete(step.name);
+      return;
+    case "write":
+      writeAt(image.get(step.node), step.position, step.bytes);
+      return;
+    case "cut": {
+      const file = image.get(step.node);
+      if (file !== undefined && "content" in file) file.size = 0;
+      return;
+    }
+    case "synced":
+  }
+}
+
+function addNode(image: DiskImage, { node, isDirectory }: DiskStep & { kind: "make" }): void {
+  if (!image.has(node)) image.set(node, isDirectory ? { entries: new Map() } : { content: Buffer.alloc(0), size: 0 });
+}
+
+function writeAt(file: DiskNode | undefined, position: number, bytes: Buffer): void {
+  if (file === undefined || !("content" in file)) return;
+  const end = position + bytes.length;
+  if (end > file.content.length) {
+    const grown = Buffer.alloc(Math.max(end, file.content.length * 2));
+    file.content.copy(grown, 0, 0, file.size);
+    file.content = grown;
+  }
+  if (position > file.size) file.content.fill(0, file.size, position);
+  bytes.copy(file.content, position);
+  file.size = Math.max(file.size, end);
+}
+
+function entriesOf(image: DiskImage, directory: number): Map<string, number> | undefined {
+  const node = image.get(directory);
+  return node !== undefined && "entries" in node ? node.entries : undefined;
+}
+
+function copyImage(image: DiskImage): DiskImage {
+  const copy: DiskImage = new Map();
+  for (const [number, node] of image)
+    copy.set(
+      number,
+      "entries" in node
+        ? { entries: new Map(node.entries) }
+        : { content: Buffer.from(node.content.subarray(0, node.size)), size: node.size },
+    );
+  return copy;
+}
+
+/** Lays an image down in a new directory. */
+export function writeImage(image: DiskImage, directory: string, node = 0): void {
+  fs.mkdirSync(directory, { mode: 0o700 });
+  for (const [name, number] of entriesOf(image, node)!) {
+    const child = image.get(number)!;
+    const at = path.join(directory, name);
+    if ("entries" in child) writeImage(image, at, number);
+    else fs.writeFileSync(at, child.content.subarray(0, child.size), { mode: 0o600 });
+  }
+}
+
+/** Reads what a directory holds; `number` gives each node its number. */
+export function readImage(directory: string, number: (at: string) => number): DiskImage {
+  const image: DiskImage = new Map();
+  const visit = (at: string) => {
+    if (!fs.statSync(at).isDirectory()) {
+      const content = fs.readFileSync(at);
+      image.set(number(at), { content, size: content.length });
+      return;
+    }
+    const names = fs.readdirSync(at).sort();
+    image.set(number(at), { entries: new Map(names.map((name) => [name, number(path.join(at, name))])) });
+    for (const name of names) visit(path.join(at, name));
+  };
+  visit(directory);
+  return image;
+}
+
+/** Everything that can be reached from the root, by path: for comparing two images. */
+export function listImage(image: DiskImage): Map<string, string> {
+  const listed = new Map<string, string>();
+  const visit = (number: number, at: string) => {
+    const node = image.get(number)!;
+    if ("entries" in node) for (const [name, child] of node.entries) visit(child, `${at}/${name}`);
+    listed.set(at, "entries" in node ? "directory" : node.content.toString("latin1", 0, node.size));
+  };
+  visit(0, "");
+  return listed;
+}
