@@ -10,7 +10,7 @@ export interface Disk {
 }
 
 export const realDisk: Disk = {
-  write: fs.writeSync,
+  write: (file, bytes, start, length, position) => fs.writeSync(file, bytes, start, length, position),
   sync: (file) =>
     new Promise((resolve, reject) => fs.fdatasync(file, (error) => (error === null ? resolve() : reject(error)))),
 };

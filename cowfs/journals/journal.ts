@@ -256,7 +256,19 @@ export class Journal {
     const changes = [...new ChangeReader(payload).changes()];
     for (const change of changes) if (!this.#hasData(change, isSynced)) return false;
     for (const change of changes) this.state.apply(change);
+    if (!isSynced) this.#adopt(changes);
     return true;
+  }
+
+  /**
+   * What a process that died had not synced is this one's to sync: its clients may ask it to make stable what they wrote
+   * to that one, which the operating system still has (RFC 1813 section 4.8).
+   */
+  #adopt(changes: readonly Change[]): void {
+    this.#dirty = true;
+    for (const change of changes)
+      if (change.kind === "lay" && change.extent.address !== lowerAddress)
+        this.#segments.noteUnsynced(change.extent.address);
   }
 
   /** Of what was synced only that it is there at all: to read it would take as long as the journal is large. */

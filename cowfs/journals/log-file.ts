@@ -159,12 +159,13 @@ function sumRecord(record: Buffer, seed: number): number {
 /** Reads a file from its start on in large steps. What it returns is valid until the next read. */
 export class FileWindow {
   readonly #file: number;
-  #bytes = Buffer.alloc(windowBytes);
+  #bytes: Buffer;
   #start = 0;
   #length = 0;
 
   constructor(file: number) {
     this.#file = file;
+    this.#bytes = Buffer.allocUnsafeSlow(Math.min(windowBytes, fs.fstatSync(file).size));
   }
 
   /** Bytes that lie before the end of the file. */
@@ -174,7 +175,7 @@ export class FileWindow {
   }
 
   #fill(position: number, length: number): void {
-    if (length > this.#bytes.length) this.#bytes = Buffer.alloc(length);
+    if (length > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(length);
     this.#start = position;
     this.#length = fs.readSync(this.#file, this.#bytes, 0, this.#bytes.length, position);
   }

@@ -31,6 +31,9 @@ import { Mark } from "./mark.ts";
 
 /** Zeros are laid down in such steps; 1 MiB holds some 5,000 creates. */
 const stepBytes = 1024 * 1024;
+const zeros = Buffer.alloc(stepBytes);
+/** A torn tail may be many MiB. */
+const tornBytes = 64 * 1024;
 
 /**
  * Takes one record's payload; `isSynced` where the mark covers it. Returns false when the data that it points at is not
@@ -107,7 +110,7 @@ export class Log {
     const wanted = this.#end + this.#pendingBytes + bytes + recordHeaderBytes;
     while (this.#reserved < wanted) {
       try {
-        this.#reserved += this.#disk.write(this.#file, Buffer.alloc(stepBytes), 0, stepBytes, this.#reserved);
+        this.#reserved += this.#disk.write(this.#file, zeros, 0, stepBytes, this.#reserved);
       } catch (cause) {
         const full = (cause as NodeJS.ErrnoException).code === "ENOSPC";
         throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot extend the log ${this.#path}: ${String(cause)}`);
@@ -163,7 +166,7 @@ export class Log {
   async prepare(): Promise<number> {
     const file = fs.openSync(this.#preparedPath, "w+", 0o600);
     try {
-      writeFully(this.#disk, file, Buffer.alloc(stepBytes), 0);
+      writeFully(this.#disk, file, zeros, 0);
       await this.#disk.sync(file);
       return file;
     } catch (error) {
@@ -173,10 +176,18 @@ export class Log {
     }
   }
 
-  /** Makes a prepared file the one that is appended to. All was flushed before; a sync must follow. */
+  /**
+   * Makes a prepared file the one that is appended to. All was flushed before; a sync must follow. A file without records
+   * stays the one: its successor would take its name, before its own header is on stable storage.
+   */
   switchTo(prepared: number): void {
     if (this.#pendingBytes > 0) throw new Error("records are queued for the file before");
     const next = logFilePath(this.#directory, this.#position.sequence + 1);
+    if (next === this.#path) {
+      fs.closeSync(prepared);
+      fs.rmSync(this.#preparedPath);
+      return;
+    }
     try {
       writeFully(this.#disk, prepared, formatLogHeader(this.#position), 0);
       fs.renameSync(this.#preparedPath, next);
@@ -219,7 +230,9 @@ export class Log {
       fs.closeSync(file);
       return undefined;
     }
-    if (this.#file >= 0) fs.closeSync(this.#file);
+    // What its writer had not synced when it died is for the next sync.
+    if (this.#file >= 0 && sequence > marked) this.#previous.push(this.#file);
+    else if (this.#file >= 0) fs.closeSync(this.#file);
     this.#file = file;
     this.#path = filePath;
     this.#reserved = fs.fstatSync(file).size;
@@ -237,16 +250,12 @@ export class Log {
     this.#reserved = fileHeaderBytes;
   }
 
-  /**
-   * A torn tail must not come back, whatever of the records that are written over it reaches the disk: so it is synced.
-   * Written in steps: it may be many MiB.
-   */
+  /** A torn tail must not come back, whatever of the records that are written over it reaches the disk: so it is synced. */
   #zeroTail(): void {
     let isTorn = false;
-    const zeros = Buffer.alloc(64 * 1024);
-    const found = Buffer.alloc(zeros.length);
-    for (let at = this.#end; at < this.#reserved; at += zeros.length) {
-      const length = Math.min(zeros.length, this.#reserved - at);
+    const found = Buffer.allocUnsafe(tornBytes);
+    for (let at = this.#end; at < this.#reserved; at += found.length) {
+      const length = Math.min(found.length, this.#reserved - at);
       fs.readSync(this.#file, found, 0, length, at);
       if (found.compare(zeros, 0, length, 0, length) === 0) continue;
       writeFully(this.#disk, this.#file, zeros.subarray(0, length), at);

@@ -108,6 +108,12 @@ export class Segments {
     return crc32(bytes) === checksum;
   }
 
+  /** For bytes of another writer, who may have died before it synced them. */
+  noteUnsynced(address: number): void {
+    this.#unsynced.add(Math.floor(address / segmentBytes));
+    this.#hasNewFile = true;
+  }
+
   /** The segments that nothing is appended to any more, with their sizes. */
   listFull(): [segment: number, size: number][] {
     return [...this.#sizes].filter(([segment]) => segment < this.#current);

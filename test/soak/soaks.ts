@@ -1,4 +1,5 @@
 /** The soaks by name. */
+import { crash } from "./crash.ts";
 import type { Soak } from "./soak.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = {};
+export const soaks: Readonly<Record<string, Soak>> = { crash };

@@ -12,17 +12,20 @@ export type DiskStep =
   | { kind: "make"; directory: number; name: string; node: number; isDirectory: boolean }
   | { kind: "rename"; directory: number; name: string; toDirectory: number; toName: string }
   | { kind: "remove"; directory: number; name: string }
-  | { kind: "write"; node: number; position: number; bytes: Buffer }
+  /** `length` bytes; those after `bytes` are zeros: journals lay down many, in advance. */
+  | { kind: "write"; node: number; position: number; bytes: Buffer; length: number }
   /** Cut to nothing. */
   | { kind: "cut"; node: number }
   /** A sync has returned that covers what was done to the node before step `before`. */
   | { kind: "synced"; node: number; before: number };
 
+/** A file's bytes after `content` are zeros. */
 export type DiskNode = { content: Buffer; size: number } | { entries: Map<string, number> };
 /** By number; the root is 0. */
 export type DiskImage = Map<number, DiskNode>;
 
 const sectorBytes = 512;
+const noBytes = Buffer.alloc(0);
 
 /** What the disk holds after the first `count` steps if only the process dies. */
 export function afterKill(start: DiskImage, steps: readonly DiskStep[], count: number): DiskImage {
@@ -63,16 +66,16 @@ function nodeOf(step: DiskStep): number {
 }
 
 function tear(image: DiskImage, write: DiskStep & { kind: "write" }, stays: () => boolean, random: Random): void {
-  const { node, position, bytes } = write;
-  const end = position + bytes.length;
+  const { node, position, bytes, length } = write;
+  const end = position + length;
   // The size may be there without the bytes: they read as zeros.
-  if (stays()) apply(image, { kind: "write", node, position: end, bytes: Buffer.alloc(0) });
+  if (stays()) apply(image, { kind: "write", node, position: end, bytes: noBytes, length: 0 });
   // A large write loses runs of sectors; a choice for each would take long and leave nothing whole.
-  const runSectors = bytes.length > 64 * sectorBytes ? 1 + random(1024) : 1;
+  const runSectors = length > 64 * sectorBytes ? 1 + random(1024) : 1;
   for (let at = position; at < end; ) {
     const next = Math.min(end, (Math.floor(at / sectorBytes) + runSectors) * sectorBytes);
-    if (stays())
-      apply(image, { kind: "write", node, position: at, bytes: bytes.subarray(at - position, next - position) });
+    const part = bytes.subarray(at - position, next - position);
+    if (stays()) apply(image, { kind: "write", node, position: at, bytes: part, length: next - at });
     at = next;
   }
 }
@@ -95,11 +98,11 @@ function apply(image: DiskImage, step: DiskStep): void {
       entriesOf(image, step.directory)?.delete(step.name);
       return;
     case "write":
-      writeAt(image.get(step.node), step.position, step.bytes);
+      writeAt(image.get(step.node), step);
       return;
     case "cut": {
       const file = image.get(step.node);
-      if (file !== undefined && "content" in file) file.size = 0;
+      if (file !== undefined && "content" in file) Object.assign(file, { content: noBytes, size: 0 });
       return;
     }
     case "synced":
@@ -107,20 +110,20 @@ function apply(image: DiskImage, step: DiskStep): void {
 }
 
 function addNode(image: DiskImage, { node, isDirectory }: DiskStep & { kind: "make" }): void {
-  if (!image.has(node)) image.set(node, isDirectory ? { entries: new Map() } : { content: Buffer.alloc(0), size: 0 });
+  if (!image.has(node)) image.set(node, isDirectory ? { entries: new Map() } : { content: noBytes, size: 0 });
 }
 
-function writeAt(file: DiskNode | undefined, position: number, bytes: Buffer): void {
+function writeAt(file: DiskNode | undefined, { position, bytes, length }: DiskStep & { kind: "write" }): void {
   if (file === undefined || !("content" in file)) return;
+  file.size = Math.max(file.size, position + length);
   const end = position + bytes.length;
-  if (end > file.content.length) {
-    const grown = Buffer.alloc(Math.max(end, file.content.length * 2));
-    file.content.copy(grown, 0, 0, file.size);
+  if (bytes.length > 0 && end > file.content.length) {
+    const grown = Buffer.alloc(end);
+    file.content.copy(grown);
     file.content = grown;
   }
-  if (position > file.size) file.content.fill(0, file.size, position);
   bytes.copy(file.content, position);
-  file.size = Math.max(file.size, end);
+  if (end < file.content.length) file.content.fill(0, end, Math.min(position + length, file.content.length));
 }
 
 function entriesOf(image: DiskImage, directory: number): Map<string, number> | undefined {
@@ -133,9 +136,7 @@ function copyImage(image: DiskImage): DiskImage {
   for (const [number, node] of image)
     copy.set(
       number,
-      "entries" in node
-        ? { entries: new Map(node.entries) }
-        : { content: Buffer.from(node.content.subarray(0, node.size)), size: node.size },
+      "entries" in node ? { entries: new Map(node.entries) } : { content: Buffer.from(node.content), size: node.size },
     );
   return copy;
 }
@@ -147,35 +148,57 @@ export function writeImage(image: DiskImage, directory: string, node = 0): void 
     const child = image.get(number)!;
     const at = path.join(directory, name);
     if ("entries" in child) writeImage(image, at, number);
-    else fs.writeFileSync(at, child.content.subarray(0, child.size), { mode: 0o600 });
+    else {
+      fs.writeFileSync(at, child.content, { mode: 0o600 });
+      if (child.size > child.content.length) fs.truncateSync(at, child.size);
+    }
   }
 }
 
-/** Reads what a directory holds; `number` gives each node its number. */
-export function readImage(directory: string, number: (at: string) => number): DiskImage {
+/** Reads what a directory holds. */
+export function readImage(directory: string): DiskImage {
   const image: DiskImage = new Map();
-  const visit = (at: string) => {
-    if (!fs.statSync(at).isDirectory()) {
+  const visit = (at: string): number => {
+    const number = image.size;
+    if (fs.statSync(at).isDirectory()) {
+      const entries = new Map<string, number>();
+      image.set(number, { entries });
+      for (const name of fs.readdirSync(at)) entries.set(name, visit(path.join(at, name)));
+    } else {
       const content = fs.readFileSync(at);
-      image.set(number(at), { content, size: content.length });
-      return;
+      image.set(number, { content, size: content.length });
     }
-    const names = fs.readdirSync(at).sort();
-    image.set(number(at), { entries: new Map(names.map((name) => [name, number(path.join(at, name))])) });
-    for (const name of names) visit(path.join(at, name));
+    return number;
   };
   visit(directory);
   return image;
 }
 
-/** Everything that can be reached from the root, by path: for comparing two images. */
-export function listImage(image: DiskImage): Map<string, string> {
-  const listed = new Map<string, string>();
+/** The nodes that can be reached from the root, by their paths below it. */
+export function numberPaths(image: DiskImage): Map<string, number> {
+  const numbers = new Map<string, number>();
   const visit = (number: number, at: string) => {
-    const node = image.get(number)!;
-    if ("entries" in node) for (const [name, child] of node.entries) visit(child, `${at}/${name}`);
-    listed.set(at, "entries" in node ? "directory" : node.content.toString("latin1", 0, node.size));
+    numbers.set(at, number);
+    for (const [name, child] of entriesOf(image, number) ?? []) visit(child, `${at}/${name}`);
   };
   visit(0, "");
+  return numbers;
+}
+
+/** What can be reached from the root, by path: for comparing two images. */
+export function listImage(image: DiskImage): Map<string, string> {
+  const listed = new Map<string, string>();
+  for (const [at, number] of numberPaths(image)) {
+    const node = image.get(number)!;
+    listed.set(at, "entries" in node ? "directory" : `${node.size} ${withoutZeros(node.content).toString("latin1")}`);
+  }
   return listed;
+}
+
+/** Without the zeros at its end. */
+export function withoutZeros(bytes: Buffer): Buffer {
+  if (bytes.length > 4096 && bytes.equals(Buffer.alloc(bytes.length))) return bytes.subarray(0, 0);
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return bytes.subarray(0, end);
 }

@@ -2,14 +2,22 @@
  * Records what Node's file-system calls do below one directory, and refuses them where it is told to.
  *
  * Below the seam that the journal has for tests (journals/disk.ts): so nothing that a journal does, or will do one day, goes
- * past it. A call that changes something and is not known here throws. Import it before what it is to record: it takes the
- * place of functions of `node:fs`. Syncs cost nothing and asynchronous calls are done at once, so that a seed replays.
+ * past it; a call that changes something and is not known here throws. It takes the place of functions of `node:fs` in its
+ * thread. Syncs cost nothing and asynchronous calls are done at once, so that a seed replays.
  */
 import childProcess from "node:child_process";
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import path from "node:path";
-import { afterKill, type DiskImage, type DiskStep, listImage, readImage } from "./disk-image.ts";
+import {
+  afterKill,
+  type DiskImage,
+  type DiskStep,
+  listImage,
+  numberPaths,
+  readImage,
+  withoutZeros,
+} from "./disk-image.ts";
 
 export interface DiskCall {
   readonly kind: "open" | "make" | "rename" | "remove" | "write" | "sync";
@@ -32,21 +40,32 @@ export function setBootId(id: string | undefined): void {
   bootId = id;
 }
 
+/** All that happened to a disk, from a moment when everything on it was on stable storage. */
+export interface DiskHistory {
+  readonly start: DiskImage;
+  readonly steps: readonly DiskStep[];
+}
+
 export class Recording {
   readonly root: string;
   readonly start: DiskImage;
-  readonly steps: DiskStep[] = [];
+  readonly steps: DiskStep[];
   readonly #options: RecordingOptions;
   readonly #numbers = new Map<string, number>();
   readonly #open = new Map<number, { node: number; path: string }>();
   #next = 0;
 
-  /** Records from now until `stop` what happens below `root`. */
-  constructor(root: string, options: RecordingOptions = {}) {
+  /** Records from now until `stop` what happens below `root`, which holds what the history has led to. */
+  constructor(root: string, history: DiskHistory, options: RecordingOptions = {}) {
     if (current !== undefined) throw new Error("one recording at a time");
     this.root = root;
     this.#options = options;
-    this.start = readImage(root, (at) => this.#number(at));
+    this.start = history.start;
+    this.steps = [...history.steps];
+    const image = afterKill(this.start, this.steps, this.steps.length);
+    for (const [at, number] of numberPaths(image)) this.#numbers.set(root + at, number);
+    // A node that no name leads to any more keeps its number.
+    this.#next = Math.max(...image.keys()) + 1;
     current = this;
   }
 
@@ -57,9 +76,12 @@ export class Recording {
   /** Throws where something happened that was not recorded. Call it when nothing is open any more. */
   requireComplete(): void {
     const expected = listImage(afterKill(this.start, this.steps, this.steps.length));
-    const found = listImage(readImage(this.root, (at) => this.#number(at)));
+    const found = listImage(readImage(this.root));
     for (const at of new Set([...expected.keys(), ...found.keys()]))
-      if (expected.get(at) !== found.get(at)) throw new Error(`the recorder has missed a change of ${at}`);
+      if (expected.get(at) !== found.get(at))
+        throw new Error(
+          `the recorder has missed a change of ${at}: ${expected.get(at)?.length} and ${found.get(at)?.length} bytes`,
+        );
   }
 
   covers(at: unknown): at is string {
@@ -92,7 +114,7 @@ export class Recording {
     const most = this.ask({ kind: "write", path: at });
     const taken = typeof most === "number" ? bytes.subarray(0, most) : bytes;
     real.writeSync(file, taken, 0, taken.length, position);
-    this.steps.push({ kind: "write", node, position, bytes: Buffer.from(taken) });
+    this.steps.push({ kind: "write", node, position, bytes: Buffer.from(withoutZeros(taken)), length: taken.length });
     return taken.length;
   }
 

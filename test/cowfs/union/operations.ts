@@ -1,7 +1,7 @@
 /** Random operations on paths, run the same on any file system. */
 import fc from "fast-check";
 import { FileSystemError } from "../../../cowfs/errors.ts";
-import type { Caller, FileSystem } from "../../../cowfs/file-system.ts";
+import type { Caller, FileSystem, RequestKey } from "../../../cowfs/file-system.ts";
 import { FileType } from "../../../cowfs/file-system.ts";
 import { walkTo } from "./snapshot.ts";
 
@@ -56,10 +56,10 @@ export const operation: fc.Arbitrary<Operation> = fc.record({
   text: fc.constantFrom("", "x", "hello", "a longer piece of text"),
 });
 
-/** Runs an operation as a transaction; answers "ok" or the errno. */
-export function perform(fileSystem: FileSystem, operation: Operation): string {
+/** Runs an operation as a transaction, recorded under the key if there is one; answers "ok" or the errno. */
+export function perform(fileSystem: FileSystem, operation: Operation, key?: RequestKey): string {
   try {
-    fileSystem.transact(undefined, () => {
+    fileSystem.transact(key, () => {
       change(fileSystem, operation);
       return Buffer.alloc(0);
     });

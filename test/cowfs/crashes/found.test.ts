@@ -1,0 +1,40 @@
+/** What the crash tests have found, each on its own: every power loss within a short history. */
+import fs from "node:fs";
+import path from "node:path";
+import test from "ava";
+import { type FoldTask, foldLog } from "../../../cowfs/journals/fold.ts";
+import { Journal } from "../../../cowfs/journals/journal.ts";
+import { createRandom } from "../../random.ts";
+import { makeFastDirectory } from "../fast-directory.ts";
+import { addFile, contentOf } from "../journals/scratch.ts";
+import { afterPowerLoss, readImage, writeImage } from "./disk-image.ts";
+import { Recording } from "./recorder.ts";
+
+const limits = { fold: async (task: FoldTask) => foldLog(task) };
+
+test("checkpoints with nothing between them do not put a log whose header may be lost in the place of one that is safe", async (t) => {
+  const home = makeFastDirectory();
+  t.teardown(() => fs.rmSync(home, { recursive: true }));
+  const disk = path.join(home, "disk");
+  fs.mkdirSync(disk);
+  const recording = new Recording(disk, { start: readImage(disk), steps: [] });
+  t.teardown(() => recording.stop());
+  const journal = Journal.open(path.join(disk, "journal"), undefined, limits);
+  addFile(journal, "a", "content");
+  await journal.sync();
+  const promised = recording.steps.length;
+  await journal.checkpoint();
+  await journal.checkpoint();
+  await journal.close();
+  recording.stop();
+  const random = createRandom(1);
+  for (let before = promised; before <= recording.steps.length; before++)
+    for (let again = 0; again < 4; again++) {
+      const left = path.join(home, "left");
+      writeImage(afterPowerLoss(recording.start, recording.steps, before, random), left);
+      const opened = Journal.open(path.join(left, "journal"));
+      t.is(contentOf(opened, "a"), "content", `after step ${before}`);
+      await opened.close();
+      fs.rmSync(left, { recursive: true });
+    }
+});
