@@ -48,7 +48,8 @@ export function foldLog({ directory, until, pins }: FoldTask): number {
   }
   if (position.sequence !== until.sequence || position.checksum !== until.checksum)
     throw damagedLog(directory, `its records end at ${position.sequence} and should at ${until.sequence}`);
-  return writeCheckpoint(newCheckpointPath(directory), until, state);
+  // With the epoch of its last record: a log file without records may be older than the epoch that stands at its end.
+  return writeCheckpoint(newCheckpointPath(directory), position, state);
 }
 
 function keepPin(directory: string, position: LogPosition, state: JournalState): void {
