@@ -25,6 +25,15 @@ export function createTemplateCommands(): Command {
       ]),
     )
     .addOption(new Option("--tar <file>", "a tarball (plain, gzip, xz or zstd)").conflicts(["directory", "kernel"]))
+    .addOption(
+      new Option("--oci <directory>", "an OCI image layout, as skopeo and umoci write it").conflicts([
+        "debian",
+        "tar",
+        "directory",
+        "kernel",
+      ]),
+    )
+    .addOption(new Option("--image <name>", "with --oci: which image of it, where it holds several"))
     .addOption(new Option("--directory <directory>", "a directory of this machine").conflicts("kernel"))
     .addOption(new Option("--kernel [package]", "Debian's kernel, with an initramfs that mounts the guest's root"))
     .addOption(
@@ -100,6 +109,8 @@ Examples:
 interface ImportFlags {
   readonly debian?: string;
   readonly tar?: string;
+  readonly oci?: string;
+  readonly image?: string;
   readonly directory?: string;
   readonly kernel?: string | true;
   readonly variant?: "minbase" | "standard";
@@ -119,17 +130,18 @@ export async function importFrom(
   let source: TemplateSource;
   if (flags.debian !== undefined) source = { kind: "debian", release: flags.debian, variant: flags.variant };
   else if (flags.tar !== undefined) source = { kind: "tar", file: flags.tar };
+  else if (flags.oci !== undefined) source = { kind: "image", directory: flags.oci, name: flags.image };
   else if (flags.directory !== undefined) source = { kind: "directory", directory: flags.directory };
   else throw sourceMissing();
   return await importTemplate(source, wanted);
 }
 
-function requireSource({ debian, tar, directory, kernel }: ImportFlags): void {
-  if ([debian, tar, directory, kernel].every((source) => source === undefined)) throw sourceMissing();
+function requireSource({ debian, tar, oci, directory, kernel }: ImportFlags): void {
+  if ([debian, tar, oci, directory, kernel].every((source) => source === undefined)) throw sourceMissing();
 }
 
 function sourceMissing(): InvalidArgumentError {
-  return new InvalidArgumentError("Nothing to import was named: add --debian, --tar, --directory or --kernel.");
+  return new InvalidArgumentError("Nothing to import was named: add --debian, --tar, --oci, --directory or --kernel.");
 }
 
 async function importKernel(

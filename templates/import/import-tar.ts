@@ -12,7 +12,7 @@ import type { ImportOptions } from "./import-options.ts";
 import { ImportMeter } from "./meter.ts";
 import { readTar, refuseTar, type TarMember } from "./tar/read-tar.ts";
 import { BadTar } from "./tar/tar-header.ts";
-import { MemberRefused, TreeBuilder } from "./tree-builder.ts";
+import { MemberRefused, type TarTarget, TreeBuilder } from "./tree-builder.ts";
 
 export interface TarImportOptions extends ImportOptions {
   /** Read `.wh.NAME` and `.wh..wh..opq` as whiteouts and opaque directories (OCI image specification, layer.md). */
@@ -31,6 +31,19 @@ export async function importTar(
 ): Promise<TreeNode> {
   const tree = new TreeBuilder();
   const meter = new ImportMeter(options, "tar-refused");
+  await unpackTar(source, tree, sink, meter, options);
+  meter.report("done");
+  return tree.root;
+}
+
+/** The same into a tree that may have something already. */
+export async function unpackTar(
+  source: AsyncIterable<Uint8Array>,
+  tree: TarTarget,
+  sink: ContentSink,
+  meter: ImportMeter,
+  options: Pick<TarImportOptions, "ociWhiteouts">,
+): Promise<void> {
   for await (const member of readTar(meter.bound(decompress(source)))) {
     meter.addMember(member.path);
     try {
@@ -40,11 +53,9 @@ export async function importTar(
       throw error;
     }
   }
-  meter.report("done");
-  return tree.root;
 }
 
-async function addMember(tree: TreeBuilder, member: TarMember, sink: ContentSink, meter: ImportMeter): Promise<void> {
+async function addMember(tree: TarTarget, member: TarMember, sink: ContentSink, meter: ImportMeter): Promise<void> {
   const { path, target } = member;
   if (member.type === "hardlink") tree.addHardLink(path, target);
   else if (member.type === "directory") tree.add(path, createDirectoryNode(member));
@@ -62,7 +73,7 @@ async function addMember(tree: TreeBuilder, member: TarMember, sink: ContentSink
 const specialTypes = { character: FileType.character, block: FileType.block, fifo: FileType.fifo };
 
 /** True where the member was a mark and not a file. */
-function addWhiteout(tree: TreeBuilder, { path }: TarMember): boolean {
+function addWhiteout(tree: TarTarget, { path }: TarMember): boolean {
   const slash = path.lastIndexOf("/") + 1;
   const directory: Name = path.slice(0, slash);
   const name: Name = path.slice(slash);

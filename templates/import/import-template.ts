@@ -17,10 +17,12 @@ import { type DebianImportOptions, importDebian } from "./debian/import-debian.t
 import { importDirectory } from "./import-directory.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { importTar } from "./import-tar.ts";
+import { importImage } from "./oci/import-image.ts";
 
 export type TemplateSource =
   | { readonly kind: "debian"; readonly release: string; readonly variant?: DebianImportOptions["variant"] }
   | { readonly kind: "tar"; readonly file: string; readonly ociWhiteouts?: boolean }
+  | { readonly kind: "image"; readonly directory: string; readonly name?: string }
   | { readonly kind: "directory"; readonly directory: string };
 
 export interface TemplateImport extends ImportOptions {
@@ -65,6 +67,8 @@ async function readSource(source: TemplateSource, sink: ContentSink, options: Im
       return importDebian(source.release, sink, { ...options, variant: source.variant });
     case "tar":
       return importTar(createReadStream(source.file), sink, { ...options, ociWhiteouts: source.ociWhiteouts });
+    case "image":
+      return importImage(source, sink, options);
     case "directory":
       return importDirectory(source.directory, sink, options);
   }

@@ -16,10 +16,19 @@ export type DirectoryNode = ReturnType<typeof createDirectoryNode>;
 export class MemberRefused extends Error {}
 
 /** As the kernel: MAXSYMLINKS and NAME_MAX. */
-const maxLinks = 40;
+export const maxLinks = 40;
 const maxNameBytes = 255;
 
-export class TreeBuilder {
+/** What an archive is unpacked into. Each may throw MemberRefused. */
+export interface TarTarget {
+  add(path: Name, node: TreeNode): void;
+  /** Another name of a file that is already there. */
+  addHardLink(path: Name, target: Name): void;
+  addWhiteout(path: Name): void;
+  markOpaque(path: Name): void;
+}
+
+export class TreeBuilder implements TarTarget {
   /** 0755 and root's until a member says otherwise. */
   readonly root: DirectoryNode = createDirectoryNode({ permissions: 0o755 });
 
@@ -113,7 +122,7 @@ function makeImplied(parent: DirectoryNode, name: Name): DirectoryNode {
   return directory;
 }
 
-function replaceMetadata(directory: DirectoryNode, from: TreeNode): void {
+export function replaceMetadata(directory: DirectoryNode, from: TreeNode): void {
   const { mode, uid, gid, modified, attributes } = from;
   Object.assign(directory, { mode, uid, gid, modified, attributes });
 }
@@ -122,7 +131,7 @@ export function isDirectory(node: TreeNode): node is DirectoryNode {
   return node.children !== undefined;
 }
 
-function splitPath(path: Name): Name[] {
+export function splitPath(path: Name): Name[] {
   if (path.startsWith("/")) throw new MemberRefused("its name is absolute");
   const names = path.split("/").filter(isStep);
   for (const name of names) {
@@ -132,6 +141,6 @@ function splitPath(path: Name): Name[] {
   return names;
 }
 
-function isStep(name: Name): boolean {
+export function isStep(name: Name): boolean {
   return name !== "" && name !== ".";
 }
