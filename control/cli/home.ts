@@ -15,6 +15,7 @@ import os from "node:os";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { takeLock } from "../../cowfs/journals/lock.ts";
+import type { LivePolicy } from "../../templates/layers/live-policy.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust, type Trust } from "../../xenostore/keys/key-ring.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
@@ -35,7 +36,7 @@ export interface Home {
    * store.
    */
   openStore(options?: OpenStoreOptions): Promise<ObjectStore>;
-  openLayers(store?: ObjectStore): Promise<Layers>;
+  openLayers(store?: ObjectStore, live?: LivePolicy): Promise<Layers>;
 }
 
 /** `named` is what `--store` said. Throws `store-url`. */
@@ -58,8 +59,8 @@ export function findHome(named?: string): Home {
     store: url,
     at,
     openStore: open,
-    openLayers: async (given) =>
-      openLayers({ store: given ?? (await open()), trust, cacheDirectory: await lockCache(at("cache")) }),
+    openLayers: async (given, live) =>
+      openLayers({ store: given ?? (await open()), trust, cacheDirectory: await lockCache(at("cache")), live }),
   };
 }
 

@@ -7,13 +7,14 @@ import { checkMountPoint } from "../../cowfs/fuse/mount-point.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import { openUnion, type UnionFileSystem } from "../../cowfs/union/union.ts";
 import { readContext } from "./context.ts";
+import { addLiveOptions, type LiveFlags, livePolicy } from "./live-flags.ts";
 import { beginWithJournal, chooseJournal } from "./new-journal.ts";
 import { printResult, tellTrouble } from "./output.ts";
 
 const root = { uid: 0, gid: 0, groups: [] };
 
 export function createMountCommand(): Command {
-  return new Command("mount")
+  return addLiveOptions(new Command("mount"))
     .description("mount a template or an overlay through FUSE, with a journal for changes")
     .argument("<url>", "template://… or xenostore://…")
     .argument("<directory>", "an empty directory")
@@ -27,11 +28,11 @@ publish it.
 Example:
   xeno mount template://Debian/12/current /mnt --journal ./changes`,
     )
-    .action(async (url: string, directory: string, options: { journal?: string }, command: Command) => {
+    .action(async (url: string, directory: string, options: { journal?: string } & LiveFlags, command: Command) => {
       const { json, home, signal } = readContext(command);
       const journal = chooseJournal(home, options.journal);
       await checkMountPoint(directory);
-      const layers = await home.openLayers();
+      const layers = await home.openLayers(undefined, livePolicy(options));
       const { union, mounted } = await beginWithJournal(journal, async () => {
         const union = await openForMount(url, journal, layers.resolve, signal);
         try {

@@ -14,6 +14,7 @@ import { joinClient, joinServer, leaveNetwork, maxLocalServers, type ServerNetwo
 import { withNetworkLock } from "../network/network-lock.ts";
 import type { Context } from "./context.ts";
 import type { Home } from "./home.ts";
+import { type LiveFlags, livePolicy } from "./live-flags.ts";
 import { printResult, tell, tellTrouble } from "./output.ts";
 import {
   connectServer,
@@ -23,7 +24,7 @@ import {
   unregisterServer,
 } from "./registered-servers.ts";
 
-export interface RunFlags {
+export interface RunFlags extends LiveFlags {
   readonly name: string;
   readonly number?: number;
   readonly state?: string;
@@ -61,6 +62,7 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
       name,
       stateDirectory,
       pull: { cacheBytes: flags.cacheSize, fillBytesPerSecond: flags.fillRate },
+      live: livePolicy(flags),
       store: home.store,
       trustDirectory: path.resolve(flags.trust ?? home.keys),
       namespace,

@@ -2,17 +2,18 @@ import { Command } from "commander";
 import { serveUnion } from "../../xenod/file-server/serve-union.ts";
 import { type HostPort, parseListen } from "./arguments.ts";
 import { readContext, untilAborted } from "./context.ts";
+import { addLiveOptions, type LiveFlags, livePolicy } from "./live-flags.ts";
 import { beginWithJournal, chooseJournal } from "./new-journal.ts";
 import { printResult, tellTrouble } from "./output.ts";
 
-interface ServeFlags {
+interface ServeFlags extends LiveFlags {
   readonly listen: HostPort;
   readonly journal?: string;
   readonly privilegedPorts?: boolean;
 }
 
 export function createServeCommand(): Command {
-  return new Command("serve")
+  return addLiveOptions(new Command("serve"))
     .description("export a template or an overlay over NFSv3: MOUNT and NFS on one port, export path /")
     .argument("<url>", "template://… or xenostore://…")
     .requiredOption("--listen <host:port>", "where to listen; port 0 takes any", parseListen)
@@ -29,7 +30,7 @@ Example:
     .action(async (url: string, flags: ServeFlags, command: Command) => {
       const { json, home, signal } = readContext(command);
       const journal = chooseJournal(home, flags.journal);
-      const layers = await home.openLayers();
+      const layers = await home.openLayers(undefined, livePolicy(flags));
       let isServing = false;
       const server = await beginWithJournal(journal, () =>
         serveUnion({

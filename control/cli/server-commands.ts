@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { maxLocalServers } from "../network/local-network.ts";
 import { parseBytes, parseNumber } from "./arguments.ts";
 import { readContext, requireRoot } from "./context.ts";
+import { addLiveOptions } from "./live-flags.ts";
 import { printResult, tell } from "./output.ts";
 import { connectServer, findServers, forgetServer, listServers } from "./registered-servers.ts";
 import { type RunFlags, runServer } from "./run-server.ts";
@@ -13,8 +14,7 @@ const graceSeconds = 10;
 export function createServerCommands(): Command {
   const server = new Command("server").description("XenoServers: the machines that run guests");
 
-  server
-    .command("run")
+  addLiveOptions(server.command("run"))
     .description("run a XenoServer on this machine; its guests outlive it")
     .requiredOption("--name <name>", "how clients name it: a-z, 0-9 and -")
     .option("--state <directory>", "its state (default: servers/NAME in $XENO_HOME)")

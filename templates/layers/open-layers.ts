@@ -20,6 +20,8 @@ import { TraceStore } from "../../xenostore/traces/trace-store.ts";
 import { resolveTemplate } from "../names/name-table.ts";
 import { findNearNames } from "../names/near-names.ts";
 import { formatTemplateName } from "../names/template-name.ts";
+import { isLiveUrl, type LivePolicy } from "./live-policy.ts";
+import { LiveSources, type OpenedSource } from "./live-sources.ts";
 
 export interface LayersOptions {
   readonly store: ObjectStore;
@@ -28,17 +30,21 @@ export interface LayersOptions {
   readonly cacheDirectory: string;
   /** What the trees may take of the disk. */
   readonly cacheBytes?: number;
+  /** What of the host and its network `.mount` files may reach. Default: nothing. */
+  readonly live?: LivePolicy;
   /** Told what a hint was lost for. */
   log?(text: string): void;
 }
 
 export interface Layers {
-  /** For `openUnion`. Throws `scheme-unknown`, `template-unknown`, `overlay-unknown`, or what the store throws. */
+  /** For `openUnion`. Throws `scheme-unknown`, `template-unknown`, `overlay-unknown`, `layer-forbidden`, or what the store throws. */
   readonly resolve: ResolveLayer;
   /** The signed ref that a URL means now, without opening anything. */
   resolveUrl(url: string, signal?: AbortSignal): Promise<Ref>;
   /** A tree of a URL, open until `close`. */
   open(url: string, pinned: string | undefined, signal?: AbortSignal): Promise<OpenedTree>;
+  /** The files of a live URL (isLiveUrl), until `close`. Throws `layer-malformed`, `layer-forbidden`, `layer-unreachable`. */
+  openLive(url: string): Promise<OpenedSource>;
   /** A URL that means this tree for ever, for a layer that `url` meant. */
   pin(url: string, tree: string, signal?: AbortSignal): Promise<string>;
   /** The pack map of a tree that was opened here. */
@@ -50,7 +56,8 @@ export interface Layers {
   close(): Promise<void>;
 }
 
-export function openLayers({ store, trust, cacheDirectory, cacheBytes, log }: LayersOptions): Layers {
+export function openLayers({ store, trust, cacheDirectory, cacheBytes, live, log }: LayersOptions): Layers {
+  const sources = new LiveSources(live ?? { allow: [] });
   const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes });
   const remembered = path.join(cacheDirectory, "layouts");
   const seenDirectory = path.join(cacheDirectory, "seen");
@@ -62,7 +69,7 @@ export function openLayers({ store, trust, cacheDirectory, cacheBytes, log }: La
     if (url.startsWith("template://")) return await resolveTemplate({ store, trust, options }, url);
     if (url.startsWith(overlayScheme)) return await resolveOverlay(store, trust, url, options);
     throw new XenoError("scheme-unknown", `'${url}' has a scheme that this XenoServer does not serve`, {
-      hint: "It serves template:// and xenostore://",
+      hint: "It serves template:// and xenostore://, and file://, nfs:// and afs:// where its operator allows.",
     });
   }
 
@@ -106,7 +113,9 @@ export function openLayers({ store, trust, cacheDirectory, cacheBytes, log }: La
   }
 
   return {
-    resolve: async (url, pinned, signal) => (await open(url, pinned, signal)).tree,
+    resolve: async (url, pinned, signal) =>
+      isLiveUrl(url) ? (await sources.open(url)).source : (await open(url, pinned, signal)).tree,
+    openLive: (url) => sources.open(url),
     resolveUrl,
     open,
     async pin(url, tree, signal) {
@@ -123,6 +132,7 @@ export function openLayers({ store, trust, cacheDirectory, cacheBytes, log }: La
       return cache.counters;
     },
     async close() {
+      sources.close();
       for (const tree of [...opened]) await tree.close();
     },
   };

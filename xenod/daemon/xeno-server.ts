@@ -11,6 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
 import { waitForLock } from "../../cowfs/journals/lock.ts";
+import type { LivePolicy } from "../../templates/layers/live-policy.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
@@ -52,6 +53,8 @@ export interface XenoServerOptions {
    */
   readonly namespace?: string;
   readonly pull?: PullSettings;
+  /** What of this host and its network the guests' `.mount` files may reach. Default: nothing. */
+  readonly live?: LivePolicy;
   /** Of routable addresses for guests, where there is a namespace. */
   readonly addressPool: string;
   /** Default: QEMU, with KVM where that really works. */
@@ -311,8 +314,8 @@ export class XenoServer {
   }
 
   async #startFileServer(): Promise<void> {
-    const { name, stateDirectory, store, trustDirectory, pull } = this.options;
-    await startFileServer(stateDirectory, { name, store, trustDirectory, pull });
+    const { name, stateDirectory, store, trustDirectory, pull, live } = this.options;
+    await startFileServer(stateDirectory, { name, store, trustDirectory, pull, live });
   }
 
   /** The keeper sees to the worker; nobody but us sees to the keeper. */

@@ -22,7 +22,7 @@ const maxExports = 1024;
 
 export interface ExportTableOptions {
   readonly files: ReturnType<typeof fileServerFiles>;
-  readonly layers: Pick<Layers, "open" | "traces">;
+  readonly layers: Pick<Layers, "open" | "openLive" | "traces">;
   readonly keeper: KeeperChannel;
   /** Caps what is brought after a guest's boot. */
   pace?(bytes: number, signal: AbortSignal): Promise<void>;
@@ -169,6 +169,7 @@ export class ExportTable {
     const { layers, keeper, files, pace, log } = this.#options;
     return {
       openLayer: (url, pinned, signal) => layers.open(url, pinned, signal),
+      openLive: (url) => layers.openLive(url),
       pullBoot: (isBoot) =>
         new BootPull({ traces: layers.traces, isBoot, pace, log: (text) => log(`export ${id}: ${text}`) }),
       listen: (of, address) => keeper.listen(of, address),

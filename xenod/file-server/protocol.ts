@@ -2,6 +2,7 @@
 import { type Static, Type } from "typebox";
 import { pinNamePattern } from "../../cowfs/journals/pins.ts";
 import type { NfsCounters } from "../../cowfs/nfs/counters.ts";
+import type { LivePolicy } from "../../templates/layers/live-policy.ts";
 import type { PullCounters } from "../../xenostore/pull/tree-cache.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
 import type { ErrorBody } from "../http/json-server.ts";
@@ -129,6 +130,8 @@ export interface FileServerConfiguration {
   readonly store: string;
   readonly trustDirectory: string;
   readonly pull?: PullSettings;
+  /** What of the host and its network the guests' `.mount` files may reach. Without it, nothing. */
+  readonly live?: LivePolicy;
 }
 
 /** How content comes into a XenoServer's cache, and what is said when it does not. */

@@ -8,6 +8,8 @@ import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Journal } from "../../cowfs/journals/journal.ts";
+import { isLiveUrl } from "../../templates/layers/live-policy.ts";
+import type { OpenedSource } from "../../templates/layers/live-sources.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { describeError, type ErrorBody } from "../http/json-server.ts";
 import { writeStateFile } from "../state-file.ts";
@@ -33,6 +35,7 @@ export interface SavedEvents {
 export interface ExportContext {
   /** Opens a layer; it is closed with the export. */
   openLayer(url: string, pinned: string | undefined, signal: AbortSignal): Promise<OpenedTree>;
+  openLive(url: string): Promise<OpenedSource>;
   /** What brings the export's layers for its guest's boot, or for a guest that runs. */
   pullBoot(isBoot: boolean): BootPull;
   listen(id: string, address: ListenAddress): Promise<{ handle: unknown; port: number }>;
@@ -55,7 +58,7 @@ export class ServedExport {
   #state: ExportStatus["state"] = "opening";
   #error: ErrorBody | undefined;
   #opened: OpenedExport | undefined;
-  #layers: OpenedTree[] = [];
+  #layers: { close(): Promise<void> }[] = [];
   #pull: BootPull | undefined;
   #port = 0;
   #failures = 0;
@@ -167,6 +170,11 @@ export class ServedExport {
       initPath,
       bootEpoch: this.bootEpoch,
       resolve: async (layer, pinned, signal) => {
+        if (isLiveUrl(layer)) {
+          const live = await this.#context.openLive(layer);
+          this.#layers.push(live);
+          return live.source;
+        }
         const known = pinned ?? (layer === url ? tree : undefined);
         const layerOpened = await this.#context.openLayer(layer, known, signal);
         this.#layers.push(layerOpened);

@@ -29,6 +29,7 @@ const layers = openLayers({
   trust: readTrust(configuration.trustDirectory),
   cacheDirectory: files.cache,
   cacheBytes: configuration.pull?.cacheBytes,
+  live: configuration.live,
   log,
 });
 const { fillBytesPerSecond } = configuration.pull ?? {};

@@ -223,6 +223,6 @@ export class LiveProcess implements LiveFiles {
   }
 
   get #name(): string {
-    return this.#opening.path;
+    return this.#opening.kind === "directory" ? this.#opening.path : `${this.#opening.host}:${this.#opening.path}`;
   }
 }

@@ -1,6 +1,7 @@
 /** Program: serves the files of one live layer to the process that forked it, and ends with it. */
 import { FileSystemError, XenoError } from "../../errors.ts";
 import { openHostDirectory } from "../host/host-directory.ts";
+import { openNfsFiles } from "../nfs/nfs-files.ts";
 import type { LiveFiles } from "./live-files.ts";
 import type { LiveAnswer, LiveCall, LiveFailure, LiveOpening } from "./protocol.ts";
 
@@ -10,7 +11,7 @@ const opening = JSON.parse(process.argv[2]) as LiveOpening;
 let files: Promise<LiveFiles> | undefined;
 
 function open(): Promise<LiveFiles> {
-  files ??= openHostDirectory(opening).catch((error) => {
+  files ??= (opening.kind === "directory" ? openHostDirectory(opening) : openNfsFiles(opening)).catch((error) => {
     files = undefined;
     throw error;
   });

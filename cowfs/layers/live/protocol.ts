@@ -1,9 +1,10 @@
 /** What a layer's process is asked, over Node's IPC (structured clones), and what it answers. */
 import type { Errno } from "../../errors.ts";
 import type { HostDirectoryPlace } from "../host/host-directory.ts";
+import type { NfsPlace } from "../nfs/mount.ts";
 
 /** Which files a process serves: its only argument, as JSON. */
-export type LiveOpening = { readonly kind: "directory" } & HostDirectoryPlace;
+export type LiveOpening = ({ readonly kind: "directory" } & HostDirectoryPlace) | ({ readonly kind: "nfs" } & NfsPlace);
 
 export interface LiveCall {
   readonly id: number;

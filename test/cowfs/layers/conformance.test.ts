@@ -1,14 +1,13 @@
 /** The rules of layers, over every kind: sealed tree, journal, host directory (and AFS, which is one), remote NFSv3. */
 import fs from "node:fs";
-import test, { type ExecutionContext } from "ava";
-import { LiveProcess } from "../../../cowfs/layers/live/process.ts";
-import type { LiveOpening } from "../../../cowfs/layers/live/protocol.ts";
+import test from "ava";
 import { makeFastDirectory } from "../fast-directory.ts";
+import { serveExport } from "../nfs/fixture.ts";
 import { openScratch } from "../union/scratch.ts";
-import { declareLayerSuite, type Laid, type Spec } from "./conformance.ts";
-import { layHostFiles, layInJournal, listHost, makeTree } from "./lay-files.ts";
-
-const weakerUrl = "test://weaker";
+import { declareLayerSuite } from "./conformance.ts";
+import { exportDirectory } from "./ganesha.ts";
+import { layHostFiles, layInJournal, listHost, makeTree, withWhiteoutFiles } from "./lay-files.ts";
+import { layLive, weakerUrl } from "./lay-live.ts";
 
 declareLayerSuite(test, "sealed tree", {
   async lay(t, spec, weaker) {
@@ -37,20 +36,6 @@ declareLayerSuite(test, "journal", {
   },
 });
 
-/** The layer is mounted over nothing, by a `.mount` in an empty root that names the weaker one after it. */
-export async function layLive(
-  t: ExecutionContext,
-  { weaker, open, own }: { weaker: Spec; open: LiveOpening; own: () => Promise<unknown> },
-): Promise<Laid> {
-  const files = new LiveProcess(open);
-  t.teardown(() => files.close());
-  const layers = { [weakerUrl]: makeTree(weaker) };
-  const live = { "live://it": { id: "live://it", isLive: true, isWritable: false, files } as const };
-  const scratch = await openScratch(t, { layers, live });
-  await scratch.write("/.mount", `live://it\n${weakerUrl}\n`);
-  return { scratch: scratch, own };
-}
-
 declareLayerSuite(test, "host directory", {
   async lay(t, spec, weaker) {
     const directory = makeFastDirectory();
@@ -58,5 +43,27 @@ declareLayerSuite(test, "host directory", {
     layHostFiles(directory, spec);
     const open = { kind: "directory", path: fs.realpathSync(directory), isWritable: false } as const;
     return await layLive(t, { weaker, open, own: async () => listHost(directory) });
+  },
+});
+
+declareLayerSuite(test, "remote NFSv3, our own server", {
+  async lay(t, spec, weaker) {
+    const remote = await openScratch(t, { layers: {} });
+    await layInJournal(remote, withWhiteoutFiles(spec));
+    const { port } = await serveExport(t, { fileSystem: remote.fs });
+    const ports = { nfsPort: port, mountPort: port };
+    const place = { host: "remote", address: "127.0.0.1", path: "/", isWritable: false };
+    return await layLive(t, { weaker, open: { kind: "nfs", ...place, ...ports } });
+  },
+});
+
+const ganesha = exportDirectory(test);
+
+declareLayerSuite(test, "remote NFSv3, nfs-ganesha", {
+  async lay(t, spec, weaker) {
+    const directory = fs.mkdtempSync(`${ganesha.directory}/layer-`);
+    layHostFiles(directory, spec);
+    const place = { host: "ganesha", address: "127.0.0.1", path: directory, isWritable: false };
+    return await layLive(t, { weaker, open: { kind: "nfs", ...place }, own: async () => listHost(directory) });
   },
 });

@@ -110,6 +110,18 @@ function makeNode(entry: Described): TreeNode {
   return createSpecialNode(metadata, type, ...(entry.device ?? [0, 0]));
 }
 
+/** Whiteouts as the files that mean them in a host directory. */
+export function withWhiteoutFiles(spec: Spec): Spec {
+  const files: Record<string, SpecEntry> = {};
+  for (const [name, entry] of inOrder(spec)) {
+    const { whiteout, opaque, ...rest } = entry;
+    if (whiteout) files[path.posix.join(path.dirname(name), `.wh.${path.basename(name)}`)] = "";
+    else files[name] = rest;
+    if (opaque) files[`${name}/.wh..wh..opq`] = "";
+  }
+  return files;
+}
+
 /** By a client of the union itself. */
 export async function layInJournal(scratch: Scratch, spec: Spec): Promise<void> {
   for (const [name, entry] of inOrder(spec)) {

@@ -61,6 +61,7 @@ test.serial("an export whose journal failed is opened again from what was acknow
     {},
     {
       openLayer: layers.open,
+      openLive: layers.openLive,
       pullBoot: (isBoot) => new BootPull({ traces: layers.traces, isBoot, log: (text) => said.push(text) }),
       listen: async () => ({ handle, port }),
       eventsFile: join(published.directory, "events"),
