@@ -13,6 +13,7 @@ export type TextKind =
   | "xeno-order+jwt"
   | "xeno-order-part+jwt"
   | "xeno-order-spent+jwt"
+  | "xeno-advertisement+jwt"
   /** RFC 9449. */
   | "dpop+jwt";
 

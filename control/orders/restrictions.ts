@@ -15,7 +15,12 @@ export const Restrictions = Type.Object(
     /** The only kind of session that may be paid. */
     kind: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
     /** Resources at most, by name, as a session asks for them. */
-    resources: Type.Optional(Type.Record(Type.String({ maxLength: 50 }), amount, { maxProperties: 20 })),
+    resources: Type.Optional(
+      Type.Record(Type.String({ pattern: "^[A-Za-z][A-Za-z0-9]{0,49}$" }), amount, {
+        maxProperties: 20,
+        additionalProperties: false,
+      }),
+    ),
   },
   { additionalProperties: false },
 );

@@ -102,6 +102,11 @@ test("an order expires by its XenoCorp's time or by its holder's deadline, which
   await t.throwsAsync(verifyOrder(undated, expected, now + 1000), { code: "order-expired" });
 });
 
+test("a resource of a name that no resource has is refused, and restricts nothing by mistake", async (t) => {
+  const texts = await issue(JSON.parse('{"resources":{"__proto__":1}}'));
+  t.is(await refuse(await spendOrder(texts, { server: "s1" }, client)), "signature-invalid");
+});
+
 const session = { server: "s1", kind: "domain", resources: { cpu: 100 } };
 const few = fc.integer({ min: 0, max: 3 });
 const restrictions: fc.Arbitrary<Restrictions> = fc.record(
