@@ -108,6 +108,11 @@ export interface FileSystem {
    * they encoded until it changes. Absent where changes cannot be counted (live layers).
    */
   readonly changeCount?: number;
+  /**
+   * Grows when a change gave other meanings to names than the one that it was about: a `.mount` came, changed or went.
+   * Lets servers that told a kernel what names mean take it back.
+   */
+  readonly mountCount?: number;
 
   /** Throws ESTALE for an id that names nothing. */
   getAttributes(id: FileId): Attributes;

@@ -1,5 +1,5 @@
 /** Attributes on the wire: fuse_attr, fuse_attr_out and fuse_entry_out. */
-import type { Attributes, FileId } from "../file-system.ts";
+import { type Attributes, type FileId, FileType } from "../file-system.ts";
 import type { MountContext } from "./mount-context.ts";
 
 /** A hint to programs: a write is a request, and stdio makes half as many when this is more than a page. */
@@ -51,7 +51,7 @@ export function replyEntry(context: MountContext, id: FileId): Attributes {
   reply.long(validSeconds);
   reply.long(0);
   putAttributes(context, attributes);
-  reply.grants.push(id);
+  reply.grants.push({ id, isDirectory: (attributes.mode & FileType.mask) === FileType.directory });
   return attributes;
 }
 

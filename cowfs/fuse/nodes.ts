@@ -14,6 +14,8 @@ import { rootNode } from "./protocol.ts";
 export class KnownNodes {
   readonly #fileSystem: FileSystem;
   readonly #counts = new Map<FileId, number>();
+  /** Which of them are directories. */
+  readonly directories = new Set<FileId>();
 
   constructor(fileSystem: FileSystem) {
     this.#fileSystem = fileSystem;
@@ -31,7 +33,8 @@ export class KnownNodes {
     return node === rootNode ? this.#fileSystem.rootId : node - 2;
   }
 
-  remember(id: FileId): void {
+  remember(id: FileId, isDirectory: boolean): void {
+    if (isDirectory) this.directories.add(id);
     const count = this.#counts.get(id) ?? 0;
     if (count === 0) this.#fileSystem.retain(id);
     this.#counts.set(id, count + 1);
@@ -46,11 +49,13 @@ export class KnownNodes {
       return;
     }
     this.#counts.delete(id);
+    this.directories.delete(id);
     this.#fileSystem.release(id);
   }
 
   forgetAll(): void {
     for (const id of this.#counts.keys()) this.#fileSystem.release(id);
     this.#counts.clear();
+    this.directories.clear();
   }
 }

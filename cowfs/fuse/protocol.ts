@@ -70,8 +70,9 @@ export const SetAttribute = {
   killSetIds: 1 << 11,
 } as const;
 
-/** The code of the notification that has the kernel forget what it knows of an inode. */
+/** Codes of notifications: the kernel forgets what it knows of an inode, or of all names (since 7.44, Linux 6.16). */
 export const notifyInvalidateInode = 2;
+export const notifyNewEpoch = 8;
 
 export const writeKillsSetIds = 1 << 2;
 export const renameNoReplace = 1 << 0;

@@ -9,7 +9,7 @@ const capacity = maxDataBytes + pageBytes;
 export class Reply {
   readonly bytes: Buffer = Buffer.from(new ArrayBuffer(capacity));
   /** Inodes that the kernel knows once more when it has this reply (its LOOKUP counts). */
-  readonly grants: FileId[] = [];
+  readonly grants: { id: FileId; isDirectory: boolean }[] = [];
   /** Bytes so far, with the header. */
   length: number = replyHeaderBytes;
   #words = new Uint32Array(this.bytes.buffer);

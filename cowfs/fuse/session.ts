@@ -8,7 +8,8 @@
  *      was interrupted meanwhile counts for nothing.
  * (F3) A request that faults is detached from the read buffer and run again from the start when its needs are here. Once
  *      it was answered as interrupted it never runs again.
- * (F4) A reply is built and written without a pause, so that one buffer serves all.
+ * (F4) What the kernel believes of names and directories is taken back before the reply to the change that made it wrong.
+ * (F5) A reply is built and written without a pause, so that one buffer serves all.
  */
 import { writeSync } from "node:fs";
 import { FileSystemError, XenoError } from "../errors.ts";
@@ -18,7 +19,7 @@ import { errnoNumbers } from "./errno.ts";
 import type { MountContext } from "./mount-context.ts";
 import { KnownNodes } from "./nodes.ts";
 import { NotImplemented, operations } from "./operations/table.ts";
-import { notifyInvalidateInode, Opcode } from "./protocol.ts";
+import { notifyInvalidateInode, notifyNewEpoch, Opcode, replyHeaderBytes } from "./protocol.ts";
 import { Reply } from "./reply.ts";
 import type { Request } from "./request.ts";
 
@@ -49,6 +50,7 @@ export class Session implements MountContext {
   readonly #initialized = Promise.withResolvers<void>();
   #room = Promise.withResolvers<void>();
   #changed = false;
+  #mountCount: number | undefined;
   /** Nobody is answered any more: the session failed or the kernel is gone. */
   #closed = false;
 
@@ -59,6 +61,7 @@ export class Session implements MountContext {
     this.initialized = this.#initialized.promise;
     this.initialized.catch(() => {});
     this.#options = options;
+    this.#mountCount = fileSystem.mountCount;
   }
 
   /** Settles when there is room for another parked request; undefined where there is some now. */
@@ -74,14 +77,40 @@ export class Session implements MountContext {
     this.#changed = true;
   }
 
-  /** fuse_notify_inval_inode_out. Attributes only, which takes no lock in the kernel that could wait for us. */
+  /** Attributes only, which takes no lock in the kernel that could wait for us. */
   invalidateAttributes(id: FileId): void {
-    const notice = Buffer.alloc(40);
-    notice.writeUInt32LE(notice.length, 0);
-    notice.writeInt32LE(notifyInvalidateInode, 4);
-    notice.writeBigUInt64LE(BigInt(this.nodes.nodeOf(id)), 16);
-    notice.writeBigInt64LE(-1n, 24);
-    this.#write(notice);
+    this.#notify(notifyInvalidateInode, this.#describeInode(id, -1n));
+  }
+
+  /**
+   * Has the kernel ask again what names mean, and list directories anew. No lock that the caller of a change may hold is
+   * taken: the notice that names one entry would wait for the directory that an UNLINK of `.mount` has locked. A kernel
+   * before 6.16 refuses the first notice, and goes on believing names that it looked up.
+   */
+  #invalidateNames(): void {
+    const { mountCount } = this.fileSystem;
+    if (mountCount === this.#mountCount) return;
+    this.#mountCount = mountCount;
+    if (this.validSeconds === 0) return;
+    this.#notify(notifyNewEpoch, nothing);
+    for (const id of [this.fileSystem.rootId, ...this.nodes.directories])
+      this.#notify(notifyInvalidateInode, this.#describeInode(id, 0n));
+  }
+
+  /** fuse_notify_inval_inode_out: attributes, and the pages from an offset on unless it is negative. */
+  #describeInode(id: FileId, offset: bigint): Buffer {
+    const body = Buffer.alloc(24);
+    body.writeBigUInt64LE(BigInt(this.nodes.nodeOf(id)), 0);
+    body.writeBigInt64LE(offset, 8);
+    return body;
+  }
+
+  /** fuse_out_header with no request: `error` is the code. */
+  #notify(code: number, body: Buffer): void {
+    const header = Buffer.alloc(replyHeaderBytes);
+    header.writeUInt32LE(header.length + body.length, 0);
+    header.writeInt32LE(code, 4);
+    this.#write(Buffer.concat([header, body]));
   }
 
   /** Takes a request, which it does not keep beyond the call: the buffer may be read into again. */
@@ -127,7 +156,10 @@ export class Session implements MountContext {
     const operation = operations[request.opcode];
     if (operation === undefined) throw new NotImplemented();
     operation(this, request);
-    if (this.#changed) this.#flush();
+    if (this.#changed) {
+      this.#flush();
+      this.#invalidateNames();
+    }
     this.#send(request.unique, 0);
     if (request.opcode === Opcode.init) this.#initialized.resolve();
   }
@@ -189,7 +221,7 @@ export class Session implements MountContext {
   #send(unique: number, errno: number): void {
     this.reply.finish(unique, errno);
     if (!this.#write(this.reply.bytes, this.reply.length)) return;
-    for (const id of this.reply.grants) this.nodes.remember(id);
+    for (const { id, isDirectory } of this.reply.grants) this.nodes.remember(id, isDirectory);
   }
 
   /** Writes a message to the kernel; false when it does not want it. */
@@ -200,8 +232,10 @@ export class Session implements MountContext {
       return true;
     } catch (thrown) {
       const { code } = thrown as NodeJS.ErrnoException;
-      // ENOENT: the caller was interrupted and waits no longer, or the inode is forgotten. The others: the mount is gone.
-      if (code !== "ENOENT" && code !== "ENODEV" && code !== "EPERM") this.#options.onError(thrown);
+      // ENOENT: the caller was interrupted and waits no longer, or the inode is forgotten. EINVAL: a notice that the
+      // kernel does not know. The others: the mount is gone.
+      if (code !== "ENOENT" && code !== "EINVAL" && code !== "ENODEV" && code !== "EPERM")
+        this.#options.onError(thrown);
       return false;
     }
   }

@@ -26,6 +26,7 @@ const kinds = {
   unpin: 14,
   fork: 15,
   mounted: 16,
+  merge: 18,
 } as const satisfies Record<Change["kind"], number>;
 
 /** A slot of a layer that lies over the journal. */
@@ -74,6 +75,9 @@ export class ChangeWriter extends FieldWriter {
         this.number(change.slot.directory);
         this.name(change.slot.url);
         return this.name(change.slot.identity);
+      case "merge":
+        this.number(change.id);
+        return this.number(change.merges);
       case "mounted":
         this.number(change.directory);
         return this.time(change.time);
@@ -164,6 +168,8 @@ export class ChangeReader extends FieldReader {
       case kinds.slot:
       case slotOverKind:
         return { kind: "slot", slot: this.#slot(kind === slotOverKind) };
+      case kinds.merge:
+        return { kind: "merge", id: this.number(), merges: this.number() };
       case kinds.mounted:
         return { kind: "mounted", directory: this.number(), time: this.time() };
       case kinds.reply:

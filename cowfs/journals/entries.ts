@@ -24,6 +24,8 @@ export class JournalEntries {
   /** In cookie order, with entries that are gone or replaced among them until half are. */
   #order: JournalEntry[] = [];
   #size = 0;
+  /** The names of ids, kept from the first time that somebody asks. Of a file with several names it has one. */
+  #names: Map<FileId, Name> | undefined;
   nextCookie = 1;
 
   get size(): number {
@@ -37,6 +39,8 @@ export class JournalEntries {
   /** An entry that keeps its cookie keeps its place: a listing meets a name that is replaced only once. */
   set(entry: JournalEntry): void {
     const known = this.#byName.get(entry.name);
+    if (known !== undefined) this.#dropName(known);
+    this.#names?.set(entry.id, entry.name);
     if (known?.cookie === entry.cookie) {
       known.id = entry.id;
       return;
@@ -49,10 +53,22 @@ export class JournalEntries {
   }
 
   delete(name: Name): void {
-    if (this.#byName.get(name) === undefined) return;
+    const known = this.#byName.get(name);
+    if (known === undefined) return;
+    this.#dropName(known);
     this.#byName.set(name, undefined);
     this.#size--;
     this.#dropStale();
+  }
+
+  /** The name of a directory. */
+  nameOf(id: FileId): Name | undefined {
+    this.#names ??= new Map([...this.after(0)].map((entry) => [entry.id, entry.name]));
+    return this.#names.get(id);
+  }
+
+  #dropName({ id, name }: JournalEntry): void {
+    if (this.#names?.get(id) === name) this.#names.delete(id);
   }
 
   /** Entries with a cookie above `cookie`, in order, hidden ones included. */

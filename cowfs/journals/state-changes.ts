@@ -18,6 +18,7 @@ export function* listChanges(state: JournalState): Generator<Change> {
 function* listInodeChanges(inode: JournalInode): Generator<Change> {
   const { id } = inode;
   yield { kind: "put", inode };
+  if (inode.merges !== 0) yield { kind: "merge", id, merges: inode.merges };
   // The checksum is of the bytes as they were written; who takes this in relies on their sync instead (C3).
   for (const extent of inode.extents) yield { kind: "lay", id, extent, checksum: 0 };
   for (const [name, value] of inode.extendedAttributes ?? []) yield { kind: "attribute", id, name, value };

@@ -39,11 +39,20 @@ export interface InodeFields {
 /** Serves as Attributes as it stands, unless it is a directory (see `links`). */
 export interface JournalInode extends InodeFields {
   used: number;
+  /** Of a directory that was made here: the one below that it merges with. */
+  merges: Merges;
   entries: JournalEntries;
   readonly extents: Extent[];
   /** What differs from the layer below, name by name: another value, or undefined for one that was removed. */
   extendedAttributes: Map<Name, Buffer | undefined> | undefined;
 }
+
+/**
+ * Which directory of the layers below one merges with that was made in the journal: none, since what is below was removed
+ * before; the one of its name where it is now, if a layer has one; or one that it merged with before it was moved.
+ */
+export type Merges = 0 | typeof mergesByName | FileId;
+export const mergesByName = -1;
 
 /** A layer's place in this lineage: file ids of the layer carry the slot's number for ever. */
 export interface Slot {
@@ -70,6 +79,7 @@ export type Change =
   | { kind: "slot"; slot: Slot }
   /** What the `.mount` file of a directory says has changed: see `mountTimes`. */
   | { kind: "mounted"; directory: FileId; time: Time }
+  | { kind: "merge"; id: FileId; merges: Merges }
   | { kind: "reply"; key: string; bytes: Buffer }
   /** Inode numbers below are not given out any more: a lost tail may have used them. */
   | { kind: "skip"; nextInode: number }
@@ -133,6 +143,9 @@ export class JournalState {
         this.slots.set(change.slot.number, change.slot);
         this.nextSlot = Math.max(this.nextSlot, change.slot.number + 1);
         return;
+      case "merge":
+        this.get(change.id).merges = change.merges;
+        return;
       case "mounted":
         this.mountTimes.set(change.directory, change.time);
         return;
@@ -186,6 +199,7 @@ export class JournalState {
       target: fields.target,
       verifier: fields.verifier,
       used: 0,
+      merges: 0,
       entries: noEntries,
       extents: [],
       extendedAttributes: undefined,

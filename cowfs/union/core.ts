@@ -11,7 +11,7 @@ import { type Attributes, type FileId, FileType, type Name, type Time } from "..
 import { hidden } from "../journals/entries.ts";
 import { lowerAddress } from "../journals/extents.ts";
 import type { Journal } from "../journals/journal.ts";
-import type { InodeFields, JournalInode } from "../journals/state.ts";
+import { type InodeFields, type JournalInode, mergesByName } from "../journals/state.ts";
 import { whiteout } from "../layers/layer.ts";
 import { createClock, isLater } from "./clock.ts";
 import { countSubdirectories } from "./covered-listing.ts";
@@ -50,6 +50,7 @@ export class UnionCore {
       findEntry: (directory, name) => this.findEntry(directory, name),
       findBelow: (directory, name) => this.#findBelow(directory, name),
       mode: (id) => this.#mode(id),
+      merges: (directory) => journal.state.inodes.get(directory)?.merges ?? 0,
       mountTime: (directory) => journal.state.mountTimes.get(directory),
     });
     let latest: Time = { seconds: 0, nanoseconds: 0 };
@@ -83,7 +84,7 @@ export class UnionCore {
   /** The directory's layers; ENOTDIR for anything else. */
   directory(id: FileId): StackedDirectory {
     const inode = this.find(id);
-    const mode = inode?.mode ?? this.#lowerMode(id);
+    const mode = inode?.mode ?? this.stack.mode(id);
     if (!isDirectory(mode)) throw new FileSystemError("ENOTDIR");
     const directory = this.stack.directory(id);
     if (directory.cover === undefined) this.covers.of(directory);
@@ -189,6 +190,15 @@ export class UnionCore {
     this.#holdMountFile(id, directory.id);
   }
 
+  /**
+   * Lets a new or moved directory merge with what a `.mount` lays below its name later on. Not with what was there and
+   * was removed. Within a transaction, before it is entered.
+   */
+  mergeByName(id: FileId, directory: StackedDirectory, name: Name): void {
+    const merges = this.stack.find(directory, name) === undefined ? mergesByName : 0;
+    if (this.journal.state.get(id).merges !== merges) this.journal.apply({ kind: "merge", id, merges });
+  }
+
   /** Takes a name away: what the layers show under it is hidden. */
   leave(directory: StackedDirectory, name: Name, subdirectories: number, time: Time): void {
     const inode = this.copyUp(directory.id);
@@ -232,12 +242,7 @@ export class UnionCore {
   }
 
   #mode(id: FileId): number {
-    return this.journal.state.inodes.get(id)?.mode ?? this.#lowerMode(id);
-  }
-
-  #lowerMode(id: FileId): number {
-    const { tree, inode } = this.stack.locate(id);
-    return tree.mode(inode);
+    return this.journal.state.inodes.get(id)?.mode ?? this.stack.mode(id);
   }
 
   #lowerTarget(id: FileId): Name {
@@ -246,7 +251,7 @@ export class UnionCore {
   }
 
   #lowerAttributes(id: FileId): Attributes {
-    if (!isDirectory(this.#lowerMode(id))) return this.#layerAttributes(id);
+    if (!isDirectory(this.stack.mode(id))) return this.#layerAttributes(id);
     const directory = this.directory(id);
     const attributes = this.#layerAttributes(id, directory.cover!.shown);
     const links = 2 + countSubdirectories(this, directory);
@@ -364,8 +369,8 @@ export class UnionCore {
   }
 
   #nameIn(directory: FileId, id: FileId): Name {
-    const own = this.journal.state.inodes.get(directory)?.entries;
-    if (own !== undefined) for (const entry of own.after(0)) if (entry.id === id) return entry.name;
+    const name = this.journal.state.inodes.get(directory)?.entries.nameOf(id);
+    if (name !== undefined) return name;
     const { tree, inode } = this.stack.locate(id);
     return tree.nameOf(inode);
   }

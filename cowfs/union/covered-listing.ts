@@ -1,9 +1,11 @@
 /** What a directory shows where layers lie over the journal. Rare, so it is made whole and kept until something changes. */
 import type { DirectoryEntry } from "../file-system.ts";
+import { hidden } from "../journals/entries.ts";
 import { whiteout } from "../layers/layer.ts";
 import type { UnionCore } from "./core.ts";
 import { isNameCovered } from "./covers.ts";
 import { mountFileName } from "./mount-file.ts";
+import { isDirectory } from "./permissions.ts";
 import { listUncovered } from "./reading.ts";
 import type { StackedDirectory } from "./stack.ts";
 
@@ -37,8 +39,24 @@ export function listCovered(
 
 /** How many subdirectories a directory shows beyond those that its inode in the journal counts. */
 export function countSubdirectories(core: UnionCore, directory: StackedDirectory): number {
-  if (directory.cover!.layers.length === 0) return core.stack.countSubdirectories(directory);
-  return show(core, directory).subdirectories;
+  if (directory.cover!.layers.length > 0) return show(core, directory).subdirectories;
+  const below = core.stack.countSubdirectories(directory);
+  if (core.journal.state.mountTimes.size === 0) return below;
+  // The journal counts what it adds to what the layers showed at the time: since then a `.mount` has changed.
+  directory.miscounted ??= countMissing(core, directory);
+  return below + directory.miscounted;
+}
+
+function countMissing(core: UnionCore, { id, branches }: StackedDirectory): number {
+  const inode = core.journal.state.inodes.get(id);
+  if (inode === undefined) return 0;
+  let missing = -inode.links;
+  for (const entry of inode.entries.after(0)) {
+    if (entry.id !== hidden && core.isDirectory(entry.id)) missing++;
+    const below = branches.length === 0 ? undefined : core.stack.find({ branches }, entry.name);
+    if (below !== undefined && isDirectory(core.stack.mode(below))) missing--;
+  }
+  return missing;
 }
 
 function show(core: UnionCore, directory: StackedDirectory): ShownEntries {

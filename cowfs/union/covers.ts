@@ -1,5 +1,6 @@
 /**
- * What lies over the journal: the layers that a `.mount` file of the journal names before `.`, here or above.
+ * What goes by the path that a client sees: which layers lie over the journal, since a `.mount` file of it names them
+ * before `.`, here or above; and which directory of the layers below one merges with that was made in the journal.
  *
  * Layers below the journal stay where they are, whatever the journal renames; what lies over it goes by the path that a
  * client sees, like any mount. So a cover is found from the directory that holds one now, and its layers by name.
@@ -11,9 +12,10 @@
  */
 import { XenoError } from "../errors.ts";
 import type { FileId, Name, Time } from "../file-system.ts";
+import { type Merges, mergesByName } from "../journals/state.ts";
 import { whiteout } from "../layers/layer.ts";
 import { isLater } from "./clock.ts";
-import { makeFileId, rootId } from "./file-ids.ts";
+import { makeFileId, rootId, slotOf } from "./file-ids.ts";
 import type { Branch } from "./layer-table.ts";
 import { maxBranches } from "./limits.ts";
 import { mountFileName } from "./mount-file.ts";
@@ -52,6 +54,7 @@ export interface Places {
   findBelow(directory: StackedDirectory, name: Name): FileId | undefined;
   mode(id: FileId): number;
   mountTime(directory: FileId): Time | undefined;
+  merges(directory: FileId): Merges;
 }
 
 export class Covers {
@@ -107,6 +110,7 @@ export class Covers {
 
   /** The root, a directory that was removed, or one of a layer that is no longer mounted: that stays whole. */
   #coverTop(directory: StackedDirectory): Cover {
+    if (slotOf(directory.id) === 0) this.#mergeBelow(undefined, directory);
     if (!this.#stack.isOver(directory.id)) return this.#join(directory, uncovered, [], false);
     const branch = this.#stack.locate(directory.id);
     return this.#join(directory, uncovered, [branch], false);
@@ -114,6 +118,7 @@ export class Covers {
 
   #coverBelow(above: StackedDirectory, directory: StackedDirectory, known?: Name): Cover {
     const cover = above.cover!;
+    if (slotOf(directory.id) === 0) this.#mergeBelow(above, directory);
     if (cover.layers.length === 0) return this.#join(directory, cover, [], false);
     const isOver = this.#stack.isOver(directory.id);
     const name = known ?? this.#places.nameIn(above.id, directory.id);
@@ -123,6 +128,23 @@ export class Covers {
     const below = isOver && !stops ? this.#places.findBelow(above, name) : undefined;
     const isInTheWay = below !== undefined && !isDirectory(this.#places.mode(below));
     return this.#join(directory, cover, directories, cover.hidesAll || stops || isInTheWay);
+  }
+
+  /** Merges a directory that was made in the journal with the one below that it stands for, if any. */
+  #mergeBelow(above: StackedDirectory | undefined, directory: StackedDirectory): void {
+    let merges = this.#places.merges(directory.id);
+    if (merges === mergesByName) {
+      merges = 0;
+      if (above !== undefined && above.branches.length > 0)
+        merges = this.#stack.find(above, this.#places.nameIn(above.id, directory.id)) ?? 0;
+    }
+    const isMerged = merges !== 0 && isDirectory(this.#stack.mode(merges));
+    const merged = isMerged ? this.#stack.directory(merges).branches : [];
+    directory.branches = [...merged, ...directory.mountedBelow];
+    directory.mergedWith = isMerged ? merges : 0;
+    if (merged.some(isLive)) expire(directory);
+    directory.listing = undefined;
+    directory.subdirectories = undefined;
   }
 
   #join(directory: StackedDirectory, above: Cover, inherited: readonly Branch[], hidesAll: boolean): Cover {

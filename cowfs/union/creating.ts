@@ -129,6 +129,7 @@ function createInode(
       verifier,
     },
   });
+  if (type === FileType.directory) core.mergeByName(id, directory, name);
   core.enter(directory, name, id, type === FileType.directory ? 1 : 0, time);
   return id;
 }

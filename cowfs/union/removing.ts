@@ -62,11 +62,17 @@ export function renameEntry(
   if (replaced !== undefined && movesDirectory) requireEmpty(core, replaced);
   core.requireCopyUp(moved);
 
+  const mergedWith = movesDirectory ? core.directory(moved).mergedWith : 0;
   const time = core.clock();
   if (replaced !== undefined && movesDirectory) dropDirectory(core, replaced, time);
   else if (replaced !== undefined) dropName(core, replaced, time);
   core.put(core.copyUp(moved), { changed: time, parent: movesDirectory ? toId : 0 });
   core.leave(from, fromName, movesDirectory ? -1 : 0, time);
+  if (movesDirectory && slotOf(moved) === 0) {
+    // What it is merged with goes along, as with a directory of a layer.
+    if (mergedWith !== 0) core.journal.apply({ kind: "merge", id: moved, merges: mergedWith });
+    else core.mergeByName(moved, to, toName);
+  }
   core.enter(to, toName, moved, movesDirectory && replaced === undefined ? 1 : 0, time);
   if (movesDirectory) core.noteMove();
 }

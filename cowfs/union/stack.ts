@@ -29,8 +29,15 @@ export interface StackedDirectory {
   readonly id: FileId;
   /** The directory that holds it in the layers; 0 for one that was made in the journal. */
   readonly parent: FileId;
-  /** Below the journal, strongest first: what the layers hold at this place, and what `.mount` adds. */
-  readonly branches: readonly Branch[];
+  /**
+   * Below the journal, strongest first: what the layers hold at this place, and what `.mount` adds. Of a directory that
+   * was made in the journal they are known with its cover: they depend on where it is.
+   */
+  branches: readonly Branch[];
+  /** What this directory's own `.mount` adds to the end of them. */
+  readonly mountedBelow: readonly Branch[];
+  /** The directory of the layers below that one made in the journal merges with; 0 for none. Known with its cover. */
+  mergedWith: FileId;
   /** What the journal's `.mount` of this very directory puts over the journal, strongest first. */
   readonly stronger: readonly Branch[];
   /** What covers it; undefined until somebody asks. */
@@ -41,6 +48,8 @@ export interface StackedDirectory {
   retryAt: number;
   listing: LowerEntry[] | undefined;
   subdirectories: number | undefined;
+  /** What the journal's count of subdirectories lacks since a `.mount` changed after they were counted. */
+  miscounted: number | undefined;
   /** What a covered directory shows: see covered-listing.ts. */
   shown: ShownEntries | undefined;
 }
@@ -96,6 +105,11 @@ export class Stack {
     return slot > baseSlot && this.#layers.slot(slot)?.isOver === true;
   }
 
+  mode(id: FileId): number {
+    const { tree, inode } = this.locate(id);
+    return tree.mode(inode);
+  }
+
   /** The directory that the layer in a slot is mounted at. */
   mountPoint(slot: number): FileId {
     return slot === baseSlot ? rootId : this.#layers.slot(slot)!.directory;
@@ -142,7 +156,7 @@ export class Stack {
   }
 
   /** What the layers show under a name, or undefined. */
-  find(directory: StackedDirectory, name: Name): FileId | undefined {
+  find(directory: Pick<StackedDirectory, "branches">, name: Name): FileId | undefined {
     for (const branch of directory.branches) {
       const inode = branch.tree.find(branch.inode, name);
       if (inode === whiteout) return undefined;
@@ -216,14 +230,15 @@ export class Stack {
 
   /** `isInLive`: what is merged here may change, since a live layer is part of the directory that holds it. */
   #open(id: FileId, own: readonly Branch[], parent: FileId, isInLive = false): StackedDirectory {
-    let directory = createDirectory(id, parent, own, []);
+    let directory = createDirectory(id, parent, own, { stronger: [], weaker: [] });
     try {
       const file = this.#reader.readMountFile(id, parent, own);
       if (file !== undefined) {
-        const { stronger, weaker } = this.#mounts.read(id, file);
-        const isOwn = file.slot === 0;
-        const branches = [...(isOwn ? [] : stronger), ...own, ...weaker];
-        directory = createDirectory(id, parent, branches, isOwn ? stronger : []);
+        const mounted = this.#mounts.read(id, file);
+        const isLayers = file.slot !== 0;
+        directory = isLayers
+          ? createDirectory(id, parent, [...mounted.stronger, ...own], { ...mounted, stronger: [] })
+          : createDirectory(id, parent, own, mounted);
       }
     } catch (error) {
       this.refuseMount(directory, error);
@@ -238,19 +253,22 @@ export class Stack {
 function createDirectory(
   id: FileId,
   parent: FileId,
-  branches: readonly Branch[],
-  stronger: readonly Branch[],
+  own: readonly Branch[],
+  { stronger, weaker }: Mounted,
 ): StackedDirectory {
   return {
     id,
     parent,
-    branches,
+    branches: [...own, ...weaker],
+    mountedBelow: weaker,
+    mergedWith: 0,
     stronger,
     cover: undefined,
     mountError: undefined,
     retryAt: Number.POSITIVE_INFINITY,
     listing: undefined,
     subdirectories: undefined,
+    miscounted: undefined,
     shown: undefined,
   };
 }

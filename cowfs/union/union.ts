@@ -100,6 +100,10 @@ export class UnionFileSystem implements FileSystem {
     return this.core.journal.changeCount + this.core.stack.changeCount;
   }
 
+  get mountCount(): number {
+    return this.core.stack.changeCount;
+  }
+
   /** A copy: who asked before a change and after it has two different answers (wcc_data of RFC 1813). */
   getAttributes(id: FileId): Attributes {
     const { mode, links, uid, gid, size, used, deviceMajor, deviceMinor, accessed, modified, changed } =

@@ -74,7 +74,8 @@ function planDirectory(
   const own = core.journal.state.inodes.get(id);
   const children: PlannedDirectory["children"] = new Map();
   const add = (name: Name, child: FileId, below: FileId | undefined) => {
-    const inPlace = !whole && below === child;
+    const isMerged = below !== undefined && core.isDirectory(child) && core.directory(child).mergedWith === below;
+    const inPlace = !whole && (below === child || isMerged);
     if (core.isDirectory(child)) {
       const planned = planDirectory(core, child, !inPlace, files, covering);
       if (planned !== undefined) children.set(name, { ...planned, opaque: !inPlace && below !== undefined && !whole });

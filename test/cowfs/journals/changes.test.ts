@@ -52,6 +52,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: kind("wrote"), id, size: id, mode: uint32, time }, plain),
   fc.record({ kind: kind("attribute"), id, name, value: fc.option(blob, { nil: undefined }) }, plain),
   fc.record({ kind: kind("slot"), slot }, plain),
+  fc.record({ kind: kind("merge"), id, merges: fc.oneof(fc.constantFrom(0, -1), id) }, plain),
   fc.record({ kind: kind("mounted"), directory: id, time }, plain),
   fc.record({ kind: kind("reply"), key: name, bytes: blob }, plain),
   fc.record({ kind: kind("skip"), nextInode: id }, plain),

@@ -35,6 +35,7 @@ function fill(journal: Journal): void {
     journal.apply({ kind: "skip", nextInode: 1000 });
     const slot = { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab", isOver: true };
     journal.apply({ kind: "slot", slot });
+    journal.apply({ kind: "merge", id: a, merges: -1 });
     journal.apply({ kind: "mounted", directory: rootFields.id, time: { seconds: 7, nanoseconds: 8 } });
     const copied = inodeFields(2 ** 40 + 7, { size: 100 });
     journal.apply({ kind: "put", inode: copied });

@@ -2,7 +2,7 @@
 import test from "ava";
 import { directory, file } from "./layers.ts";
 import { openScratch } from "./scratch.ts";
-import { root } from "./snapshot.ts";
+import { root, walkTo } from "./snapshot.ts";
 
 const one = directory({ one: file("1"), both: file("of one"), sub: directory({ a: file("one's") }) });
 const two = directory({ two: file("2"), both: file("of two"), sub: directory({ a: file("two's"), b: file("b") }) });
@@ -68,6 +68,51 @@ test("a .mount that is written, changed and removed at run time shows at once, a
   await s.remove("/m/.mount");
   t.deepEqual(await s.names("/m"), ["own"]);
   t.deepEqual(s.errors, []);
+});
+
+test("a directory that was made before a layer was mounted merges with the layer's of its name, also when it is moved then", async (t) => {
+  const deep = directory({
+    sub: directory({ a: file("a"), d: directory({ b: file("b") }) }),
+    gone: directory({ g: file("g") }),
+  });
+  const s = await openScratch(t, { layers: { "test://deep": deep, "test://two": two } });
+  await s.makeDirectory("/m");
+  await s.makeDirectory("/m/sub");
+  await s.makeDirectory("/m/sub/d");
+  await s.write("/m/sub/d/mine", "mine");
+  const id = await s.find("/m/sub");
+  await s.write("/m/.mount", "test://deep\n");
+  const links = async (at: string) => (await s.run((fs) => fs.getAttributes(walkTo(fs, root, at)))).links;
+  for (let opening = 0; opening < 2; opening++) {
+    t.deepEqual(await s.names("/m/sub"), ["a", "d"]);
+    t.deepEqual(await s.names("/m/sub/d"), ["b", "mine"]);
+    t.is(await s.find("/m/sub"), id);
+    t.deepEqual([await links("/m"), await links("/m/sub"), await links("/m/sub/d")], [4, 3, 2]);
+    await t.throwsAsync(() => s.removeDirectory("/m/sub/d"), { code: "ENOTEMPTY" });
+    await s.reopen();
+  }
+  await s.rename("/m/sub", "/moved");
+  await s.removeDirectory("/m/gone").catch(() => {});
+  for (let opening = 0; opening < 2; opening++) {
+    t.deepEqual(await s.names("/m"), [".mount", "gone"]);
+    t.deepEqual(await s.names("/moved"), ["a", "d"]);
+    t.deepEqual(await s.names("/moved/d"), ["b", "mine"]);
+    t.deepEqual([await links("/m"), await links("/moved"), await links("/")], [3, 3, 4]);
+    await s.fs.core.journal.checkpoint();
+    await s.reopen();
+  }
+  // What was there before and was removed does not come back under a new directory of its name.
+  await s.remove("/m/gone/g");
+  await s.removeDirectory("/m/gone");
+  await s.makeDirectory("/m/gone");
+  await s.makeDirectory("/m/sub");
+  t.deepEqual([await s.names("/m/gone"), await s.names("/m/sub")], [[], []]);
+  await s.rename("/m/gone", "/m/other");
+  await s.rename("/m/other", "/m/gone");
+  t.deepEqual(await s.names("/m/gone"), []);
+  await s.write("/m/.mount", "test://two\n");
+  t.deepEqual([await s.names("/m/gone"), await s.names("/m/sub")], [[], []]);
+  t.deepEqual(await s.names("/moved/d"), ["b", "mine"]);
 });
 
 test("what the count of changes says covers a mount that came or went", async (t) => {
