@@ -10,7 +10,7 @@ import { readContext } from "./context.ts";
 import type { Home } from "./home.ts";
 import { exitCodes, formatBytes, printResult, tell } from "./output.ts";
 import { withProgress } from "./progress.ts";
-import { findServers, listServers } from "./registered-servers.ts";
+import { findServers, isLocal, listServers } from "./registered-servers.ts";
 
 interface NamedCache {
   /** A XenoServer's name, or `commands`. */
@@ -117,7 +117,8 @@ export function createCacheCommands(): Command {
 
 async function findCaches(home: Home, on: readonly string[] | undefined): Promise<NamedCache[]> {
   const servers = on === undefined ? await listServers(home) : await findServers(home, on);
-  const caches = servers.map(({ name, stateDirectory }) => ({
+  // Those elsewhere see to their own.
+  const caches = servers.filter(isLocal).map(({ name, stateDirectory }) => ({
     name,
     trees: treesOf(fileServerFiles(stateDirectory).cache),
   }));

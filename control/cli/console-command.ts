@@ -1,7 +1,5 @@
-import { once } from "node:events";
-import net from "node:net";
+import type { Duplex } from "node:stream";
 import { Command } from "commander";
-import { XenoError } from "../../cowfs/errors.ts";
 import type { DomainTarget } from "./arguments.ts";
 import { readContext } from "./context.ts";
 import { domainArgument } from "./domain-commands.ts";
@@ -21,27 +19,13 @@ export function createConsoleCommand(): Command {
     )
     .action(async (target: DomainTarget, _options, command: Command) => {
       const { home, signal } = readContext(command);
-      const { domain, label } = await findRunning(home, target, signal);
-      await attachConsole(domain.console!, label, signal);
+      const { client, label } = await findRunning(home, target, signal);
+      await attachConsole(await client.openConsole(target.domain, signal), label, signal);
     });
 }
 
 /** The terminal becomes the guest's. Input that ends, as a pipe's does, leaves what the guest prints on show. */
-async function attachConsole(socketPath: string, label: string, signal: AbortSignal): Promise<void> {
-  const socket = net.createConnection(socketPath);
-  try {
-    await once(socket, "connect", { signal });
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw new XenoError(
-      "console-unreachable",
-      `the console of ${label} cannot be opened: ${(cause as Error).message}`,
-      {
-        hint: "It belongs to root, and to one at a time.",
-        cause,
-      },
-    );
-  }
+async function attachConsole(socket: Duplex, label: string, signal: AbortSignal): Promise<void> {
   tell(`connected to ${label}; Ctrl-] leaves`);
   process.stdin.setRawMode?.(true);
   try {
@@ -52,7 +36,7 @@ async function attachConsole(socketPath: string, label: string, signal: AbortSig
         socket.write(bytes.subarray(0, leave));
         resolve();
       });
-      socket.on("data", (bytes) => process.stdout.write(bytes));
+      socket.on("data", (bytes: Buffer) => process.stdout.write(bytes));
       socket.on("error", () => resolve());
       socket.once("close", () => resolve());
       signal.addEventListener("abort", () => resolve(), { once: true });

@@ -8,7 +8,7 @@ import { collect, parseAssignment, parseNumber, parsePublishedPort, parseServers
 import { readContext } from "./context.ts";
 import { describeError } from "./describe-error.ts";
 import { exitCodes, printError, printJson, printResult, tell } from "./output.ts";
-import { connectServer, findServers } from "./registered-servers.ts";
+import { connectServer, findServers, type RegisteredServer } from "./registered-servers.ts";
 
 interface DeployFlags {
   readonly on?: string[];
@@ -65,7 +65,11 @@ Examples:
       const names = flags.on ?? Object.keys(document.servers ?? {});
       if (names.length === 0) throw command.error("error: no XenoServers are named: add --on");
       const registered = await findServers(home, names);
-      const servers = registered.map((server) => ({ name: server.name, client: connectServer(server) }));
+      const connect = async (server: RegisteredServer) => ({
+        name: server.name,
+        client: await connectServer(home, server),
+      });
+      const servers = await Promise.all(registered.map(connect));
       const onStep = (server: string, step: string) => tell(`${server}: ${step}`);
       const outcomes = await deployEverywhere(servers, document, onStep, signal);
       printOutcomes(json, outcomes);

@@ -21,7 +21,8 @@ export function createDomainCommands(): Command[] {
       const rows: Row[] = [];
       for (const server of servers) {
         try {
-          for (const domain of await connectServer(server, 0).domains(signal)) rows.push(describe(server.name, domain));
+          for (const domain of await (await connectServer(home, server, 0)).domains(signal))
+            rows.push(describe(server.name, domain));
         } catch (error) {
           signal.throwIfAborted();
           const reason = describeError(error).message;

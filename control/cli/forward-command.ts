@@ -1,4 +1,5 @@
 import { Argument, Command } from "commander";
+import { XenoError } from "../../cowfs/errors.ts";
 import { forwardPorts } from "../../xenod/links/forwarder.ts";
 import { joinClient } from "../network/local-network.ts";
 import { type DomainTarget, parsePorts } from "./arguments.ts";
@@ -16,11 +17,15 @@ export function createForwardCommand(): Command {
     .action(async (target: DomainTarget, ports: ReturnType<typeof parsePorts>, _options, command: Command) => {
       const { json, home, signal } = readContext(command);
       requireRoot("xeno forward", "entering the network namespace that reaches the guests");
-      const { domain, prefix } = await findRunning(home, target, signal);
+      const { domain, prefix, label } = await findRunning(home, target, signal);
+      if (prefix === undefined || domain.address === undefined)
+        throw new XenoError("not-reachable", `the guest ${label} is not on this machine's network`, {
+          hint: "Publish its port, when you deploy it: --port 8080:80",
+        });
       const namespace = await joinClient(prefix);
       const listen = { host: "127.0.0.1", port: ports.host };
       const forwarder = await forwardPorts(namespace, [
-        { listen, target: { host: domain.address!, port: ports.guest } },
+        { listen, target: { host: domain.address, port: ports.guest } },
       ]);
       try {
         printResult(json, {

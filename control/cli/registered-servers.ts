@@ -1,6 +1,7 @@
 /**
- * The XenoServers that ran with this `$XENO_HOME`: `servers/<name>/server.json`, which says where their state is, and with
- * it their API socket. One that was killed is listed until its folder is removed.
+ * The XenoServers that this `$XENO_HOME` knows: `servers/<name>/server.json`. Those that ran with it, by where their state is,
+ * and with it their API socket; one that was killed is listed until its folder is removed. And others anywhere, by their URL,
+ * their key, and which of the user's keys they know.
  */
 import fs from "node:fs/promises";
 import path from "node:path";
@@ -9,10 +10,24 @@ import { findNearNames } from "../../templates/names/near-names.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
 import { apiSocket } from "../../xenod/daemon/run-xeno-server.ts";
 import type { DomainView } from "../../xenod/daemon/xeno-server.ts";
+import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
+import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import type { DomainTarget } from "./arguments.ts";
 import type { Home } from "./home.ts";
 
-export interface RegisteredServer {
+export type RegisteredServer = LocalServer | RemoteServer;
+
+export interface RemoteServer {
+  readonly name: string;
+  /** `https://HOST:PORT` */
+  readonly url: string;
+  /** Who answers there. */
+  readonly serverKey: PublicKeyText;
+  /** The name of the user's key that is shown. */
+  readonly key: string;
+}
+
+export interface LocalServer {
   readonly name: string;
   /** Its place in the machine's network: see network/local-network.ts. */
   readonly number: number;
@@ -36,6 +51,10 @@ export async function listServers(home: Home): Promise<RegisteredServer[]> {
   return servers;
 }
 
+export function isLocal(server: RegisteredServer): server is LocalServer {
+  return "stateDirectory" in server;
+}
+
 export async function registerServer(home: Home, { name, ...entry }: RegisteredServer): Promise<void> {
   const file = fileOf(home, name);
   await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
@@ -47,8 +66,13 @@ export async function registerServer(home: Home, { name, ...entry }: RegisteredS
  * Nothing is asked yet: a XenoServer that is down is told by the first request, which waits for one that restarts as
  * long as the client does by default, or `patienceMs`.
  */
-export function connectServer({ name, stateDirectory }: RegisteredServer, patienceMs?: number): XenodClient {
-  return new XenodClient({ socketPath: apiSocket(stateDirectory), name, patienceMs });
+export async function connectServer(home: Home, server: RegisteredServer, patienceMs?: number): Promise<XenodClient> {
+  const { name } = server;
+  if (isLocal(server))
+    return new XenodClient({ endpoint: { socketPath: apiSocket(server.stateDirectory) }, name, patienceMs });
+  const { url, serverKey, key } = server;
+  const endpoint = { url, serverKey, identity: await loadIdentity(home.keys, key) };
+  return new XenodClient({ endpoint, name, patienceMs });
 }
 
 /** Throws `server-unknown`, with names that are near. */
@@ -69,18 +93,19 @@ export async function findServers(home: Home, names: readonly string[]): Promise
 
 export async function findTarget(home: Home, { server, domain }: DomainTarget) {
   const [registered] = await findServers(home, [server]);
-  return { client: connectServer(registered), prefix: registered.prefix, label: `${server}/${domain}` };
+  const prefix = isLocal(registered) ? registered.prefix : undefined;
+  return { client: await connectServer(home, registered), prefix, label: `${server}/${domain}` };
 }
 
-/** A domain with its console and address. Throws `domain-stopped`. */
+/** Throws `domain-stopped`. */
 export async function findRunning(
   home: Home,
   target: DomainTarget,
   signal: AbortSignal,
-): Promise<{ domain: DomainView; prefix: string; label: string }> {
+): Promise<{ domain: DomainView; client: XenodClient; prefix: string | undefined; label: string }> {
   const { client, prefix, label } = await findTarget(home, target);
   const domain = await client.domain(target.domain, signal);
-  if (domain.console !== undefined && domain.address !== undefined) return { domain, prefix, label };
+  if (domain.state === "running") return { domain, client, prefix, label };
   throw new XenoError("domain-stopped", `${label} does not run: it is ${domain.state}`, {
     hint: "xeno ps shows what runs.",
   });
@@ -103,9 +128,12 @@ async function readServer(home: Home, name: string): Promise<RegisteredServer | 
   });
   if (text === undefined) return undefined;
   try {
-    const { format: written, number, prefix, stateDirectory = home.at(folder, name) } = JSON.parse(text);
+    const { format: written, number, prefix, stateDirectory = home.at(folder, name), ...remote } = JSON.parse(text);
     if (written === format && Number.isInteger(number) && typeof prefix === "string")
       return { name, number, prefix, stateDirectory };
+    const { url, serverKey, key } = remote;
+    if (written === format && [url, serverKey, key].every((value) => typeof value === "string"))
+      return { name, url, serverKey, key };
   } catch {}
   throw new XenoError("server-damaged", `${file} does not describe a XenoServer`, {
     hint: `Remove it, and run xeno server run --name ${name} again.`,

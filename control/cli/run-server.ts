@@ -9,17 +9,19 @@ import { pino } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
 import { isUp } from "../../xenod/daemon/admission.ts";
-import { runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
+import { type ReadyServer, runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
 import { joinClient, joinServer, leaveNetwork, maxLocalServers, type ServerNetwork } from "../network/local-network.ts";
 import { withNetworkLock } from "../network/network-lock.ts";
+import type { HostPort } from "./arguments.ts";
 import type { Context } from "./context.ts";
 import type { Home } from "./home.ts";
 import { type LiveFlags, livePolicy } from "./live-flags.ts";
 import { printResult, tell, tellTrouble } from "./output.ts";
 import {
   connectServer,
+  isLocal,
+  type LocalServer,
   listServers,
-  type RegisteredServer,
   registerServer,
   unregisterServer,
 } from "./registered-servers.ts";
@@ -32,6 +34,7 @@ export interface RunFlags extends LiveFlags {
   readonly prefix?: string;
   readonly cacheSize?: number;
   readonly fillRate?: number;
+  readonly listen?: HostPort;
 }
 
 /** Settles when it has ended. Throws `in-use` when it runs already, and what XenoServer.open throws. */
@@ -46,11 +49,11 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
   let isReady = false;
   // As a client's shutdown ends it.
   let isWhollyEnded = true;
-  const onReady = (socketPath: string) => {
+  const onReady = ({ socketPath, port, publicKey }: ReadyServer) => {
     isReady = true;
-    printResult(json, { name, socket: socketPath, guests: addressPool });
+    printResult(json, { name, socket: socketPath, port, publicKey, guests: addressPool });
     const end = async () => {
-      isWhollyEnded = await endUnlessNeeded(new XenodClient({ socketPath, name }), name);
+      isWhollyEnded = await endUnlessNeeded(new XenodClient({ endpoint: { socketPath }, name }), name);
       ending.abort(signal.reason);
     };
     if (signal.aborted) void end();
@@ -68,6 +71,7 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
       namespace,
       addressPool,
       linkPrefix: prefix,
+      listen: flags.listen,
       signal: ending.signal,
       log: pino({ level: process.env.XENO_LOG ?? "info" }, pino.destination({ dest: 2, sync: true })),
       onReady,
@@ -92,13 +96,18 @@ export async function leaveOurNetwork(home: Home, prefix: string, name: string):
 /** What runs keeps its place; so does what ran before. */
 async function joinOurNetwork(
   home: Home,
-  wanted: Omit<RegisteredServer, "number">,
+  wanted: Omit<LocalServer, "number">,
 ): Promise<ServerNetwork & { isNew: boolean }> {
   const { name, prefix, stateDirectory } = wanted;
   return await withNetworkLock(lockFile(home), async () => {
-    const servers = await listServers(home);
+    const all = await listServers(home);
+    if (all.some((server) => server.name === name && !isLocal(server)))
+      throw new XenoError("server-exists", `${name} is a XenoServer elsewhere`, {
+        hint: `Choose another --name, or forget that one: xeno server forget ${name}`,
+      });
+    const servers = all.filter(isLocal);
     const known = servers.find((server) => server.name === name);
-    if (known !== undefined) await requireDown(known);
+    if (known !== undefined) await requireDown(home, known);
     const number = known?.number ?? chooseNumber(servers);
     const network = await joinServer(prefix, { name, number });
     // Made with the first server, it goes with the last.
@@ -115,8 +124,8 @@ async function forgetPlace(home: Home, prefix: string, name: string): Promise<vo
   });
 }
 
-async function requireDown(known: RegisteredServer): Promise<void> {
-  const client = connectServer(known, 0);
+async function requireDown(home: Home, known: LocalServer): Promise<void> {
+  const client = await connectServer(home, known, 0);
   const status = await client.status().catch(() => undefined);
   await client.close();
   if (status === undefined) return;
@@ -125,7 +134,7 @@ async function requireDown(known: RegisteredServer): Promise<void> {
   });
 }
 
-function chooseNumber(servers: readonly RegisteredServer[]): number {
+function chooseNumber(servers: readonly LocalServer[]): number {
   const taken = new Set(servers.map(({ number }) => number));
   for (let number = 1; number <= maxLocalServers; number++) if (!taken.has(number)) return number;
   throw new XenoError("too-many-servers", `${maxLocalServers} XenoServers at most share one machine`, {

@@ -1,10 +1,21 @@
 import { Command, Option } from "commander";
+import { XenoError } from "../../cowfs/errors.ts";
 import { maxLocalServers } from "../network/local-network.ts";
-import { parseBytes, parseNumber } from "./arguments.ts";
+import { addServer } from "./add-server.ts";
+import { parseBytes, parseListen, parseNumber } from "./arguments.ts";
 import { readContext, requireRoot } from "./context.ts";
+import { describeError } from "./describe-error.ts";
+import type { Home } from "./home.ts";
 import { addLiveOptions } from "./live-flags.ts";
 import { printResult, tell } from "./output.ts";
-import { connectServer, findServers, forgetServer, listServers } from "./registered-servers.ts";
+import {
+  connectServer,
+  findServers,
+  forgetServer,
+  isLocal,
+  listServers,
+  type RegisteredServer,
+} from "./registered-servers.ts";
 import { type RunFlags, runServer } from "./run-server.ts";
 import { stopServer } from "./stop-server.ts";
 
@@ -28,6 +39,7 @@ export function createServerCommands(): Command {
       "after a guest's boot, bring what it has not read at this rate a second, such as 5M (default: do not)",
       parseBytes,
     )
+    .option("--listen <host:port>", "answer the API there too, to those whom the owner `operators` trusts", parseListen)
     .option("--trust <directory>", "the keys that it believes (default: keys in $XENO_HOME)")
     .addOption(
       new Option("--number <n>", `its place on the network of --prefix, 1 to ${maxLocalServers}`)
@@ -58,17 +70,17 @@ Example:
       const { home, json, signal } = readContext(command);
       const rows = await Promise.all(
         (await listServers(home)).map(async (registered) => {
-          const status = await connectServer(registered, 0)
-            .status(signal)
-            .catch(() => undefined);
+          const { status, reason } = await askStatus(home, registered, signal);
           signal.throwIfAborted();
           const isUp = status !== undefined;
           return {
             name: registered.name,
             status: isUp ? "up" : "down",
+            url: isLocal(registered) ? undefined : registered.url,
             process: status?.process,
             running: isUp ? (status.domains.running ?? 0) : undefined,
             hypervisor: status?.hypervisor,
+            reason,
           };
         }),
       );
@@ -85,11 +97,55 @@ Example:
     .action(async (name: string, { grace, remove = false }: { grace: number; remove?: boolean }, command: Command) => {
       const { home, json } = readContext(command);
       const [registered] = await findServers(home, [name]);
-      requireRoot("xeno server stop", "ending what root started");
+      if (isLocal(registered)) requireRoot("xeno server stop", "ending what root started");
       await stopServer(home, registered, { graceMs: grace * 1000, remove });
       if (remove) await forgetServer(home, name);
       printResult(json, { [remove ? "removed" : "stopped"]: name });
     });
 
+  server
+    .command("add <name> <url> <publicKey>")
+    .description("get to know a XenoServer elsewhere, by its URL and its key")
+    .requiredOption("--key <name>", "the key of yours that its operator trusts")
+    .addHelpText(
+      "after",
+      `
+Both sides know each other by their keys. Its operator says which key it has (\`xeno server run\` prints it), and trusts yours
+(\`xeno key ls\`) with \`xeno key trust operators ed25519:…\`.
+
+Example:
+  xeno server add far https://xeno.example:7600 ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo --key demo`,
+    )
+    .action(async (name: string, url: string, serverKey: string, { key }: { key: string }, command: Command) => {
+      const { home, json, signal } = readContext(command);
+      const remote = await addServer(home, { name, url, serverKey, key }, signal);
+      printResult(json, { added: remote.name, url: remote.url, publicKey: remote.serverKey });
+    });
+
+  server
+    .command("forget <name>")
+    .description("forget a XenoServer that was added")
+    .addHelpText("after", "\nExample:\n  xeno server forget far")
+    .action(async (name: string, _options, command: Command) => {
+      const { home, json } = readContext(command);
+      const [registered] = await findServers(home, [name]);
+      if (isLocal(registered))
+        throw new XenoError("server-local", `XenoServer ${name} runs on this machine`, {
+          hint: `xeno server stop ${name} --remove ends it and forgets it.`,
+        });
+      await forgetServer(home, name);
+      printResult(json, { forgotten: name });
+    });
+
   return server;
+}
+
+async function askStatus(home: Home, server: RegisteredServer, signal: AbortSignal) {
+  try {
+    return { status: await (await connectServer(home, server, 0)).status(signal) };
+  } catch (error) {
+    // A XenoServer of this machine that is down is just down.
+    const { code, message } = describeError(error);
+    return { reason: code === "server-unreachable" && isLocal(server) ? undefined : message };
+  }
 }

@@ -4,7 +4,7 @@ import { shutdownServer } from "../../xenod/daemon/run-xeno-server.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { joinServer } from "../network/local-network.ts";
 import type { Home } from "./home.ts";
-import { connectServer, type RegisteredServer } from "./registered-servers.ts";
+import { connectServer, isLocal, type LocalServer, type RegisteredServer } from "./registered-servers.ts";
 import { leaveOurNetwork } from "./run-server.ts";
 
 const endDeadlineMs = 30_000;
@@ -18,7 +18,11 @@ export interface ServerEnd {
 
 /** Ends a XenoServer with all that runs for it, also where its Xenod was killed and the rest goes on. */
 export async function stopServer(home: Home, server: RegisteredServer, end: ServerEnd): Promise<void> {
-  const client = connectServer(server, 0);
+  const client = await connectServer(home, server, 0);
+  if (!isLocal(server)) {
+    await client.shutdown(end);
+    return await client.close();
+  }
   const status = await client.status().catch(() => undefined);
   if (status === undefined) await endRemains(home, server, end);
   else {
@@ -33,7 +37,7 @@ export async function stopServer(home: Home, server: RegisteredServer, end: Serv
   await client.close();
 }
 
-async function endRemains(home: Home, { name, number, prefix, stateDirectory }: RegisteredServer, end: ServerEnd) {
+async function endRemains(home: Home, { name, number, prefix, stateDirectory }: LocalServer, end: ServerEnd) {
   const { namespace, addressPool } = await joinServer(prefix, { name, number });
   const where = { name, stateDirectory, store: home.store, trustDirectory: home.keys };
   const log = pino({ level: "error" }, pino.destination({ dest: 2, sync: true }));

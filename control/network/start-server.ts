@@ -46,7 +46,7 @@ export async function startServer(start: ServerStart): Promise<StartedServer> {
   );
   ended.catch(() => {});
   const socketPath = path.join(start.stateDirectory, "xenod.sock");
-  const client = new XenodClient({ socketPath, name: start.name, patienceMs: 120_000 });
+  const client = new XenodClient({ endpoint: { socketPath }, name: start.name, patienceMs: 120_000 });
   await Promise.race([client.status(start.signal), ended]);
   return { name: start.name, client, process: child };
 }

@@ -1,7 +1,7 @@
 /** The `xeno` command against real XenoServers and a tiny guest, as the README types it. In order. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { execa } from "execa";
 import { localPrefix } from "../../control/cli/run-server.ts";
 import { waitForPage } from "../../control/demo/pages.ts";
@@ -25,6 +25,7 @@ let xeno: Xeno;
 let a: RunningCommand;
 const cleanup = new AsyncDisposableStack();
 const overlay = "xenostore://demo/page";
+const listening = ["--listen", "127.0.0.1:0"];
 
 test.before(async () => {
   const t = { teardown: (act: () => unknown) => cleanup.defer(async () => void (await act())) };
@@ -49,7 +50,7 @@ test.before(async () => {
 test.after.always(() => cleanup.disposeAsync());
 
 test.serial("two XenoServers start at once, each with its place; a name that runs is refused", async (t) => {
-  [a] = await Promise.all(["a", "b"].map((name) => xeno.start(["server", "run", "--name", name])));
+  [a] = await Promise.all(["a", "b"].map((name) => xeno.start(["server", "run", "--name", name, ...listening])));
   const servers = await xeno.json("server", "ls");
   t.deepEqual(
     servers.map(({ name, status, running }: Record<string, unknown>) => [name, status, running]),
@@ -127,7 +128,12 @@ test.serial("the guest is reached by forward, logs and console", async (t) => {
   const { log } = await xeno.json("logs", "a/web");
   t.regex(log, /guest: up/);
 
-  const console = xeno.spawn(["console", "a/web"]);
+  await talk(t, "a/web");
+});
+
+/** With the shell on a guest's console. */
+async function talk(t: ExecutionContext, domain: string): Promise<void> {
+  const console = xeno.spawn(["console", domain]);
   let shown = "";
   console.stdout!.on("data", (text) => {
     shown += text;
@@ -137,6 +143,23 @@ test.serial("the guest is reached by forward, logs and console", async (t) => {
   await poll("the console's answer", () => shown.includes("sum 42"));
   console.kill("SIGINT");
   t.is(await exited, 0);
+}
+
+test.serial("a XenoServer elsewhere is known by its URL and key, and does the same for who is trusted", async (t) => {
+  const { port, publicKey } = a.result;
+  const adding = ["server", "add", "far", `https://127.0.0.1:${port}`];
+  const wrong = await xeno.fail([...adding, `ed25519:${"A".repeat(43)}`, "--key", "demo"]);
+  t.is(wrong.code, "server-untrusted");
+  t.is((await xeno.fail([...adding, publicKey, "--key", "demo"])).code, "caller-untrusted");
+  const [{ publicKey: own }] = (await xeno.json("key", "ls")).filter(({ name }: { name: string }) => name === "demo");
+  await xeno.json("key", "trust", "operators", own);
+  t.like(await xeno.json(...adding, publicKey, "--key", "demo"), { added: "far" });
+  t.like((await xeno.json("server", "ls")).at(-1), { name: "far", status: "up", running: 1 });
+  t.like((await xeno.json("ps")).at(-1), { domain: "far/web", state: "running" });
+  t.regex((await xeno.json("logs", "far/web")).log, /guest: up/);
+  await talk(t, "far/web");
+  t.is((await xeno.fail(["forward", "far/web", "0:80"])).code, "not-reachable");
+  t.deepEqual(await xeno.json("server", "forget", "far"), { forgotten: "far" });
 });
 
 test.serial(

@@ -40,7 +40,11 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
   const logFile = join(published.directory, "xenod.log");
   const where = { name: "a", stateDirectory, store, trustDirectory };
   const options = { ...where, linkPrefix: prefix, namespace, addressPool: pool };
-  const client = new XenodClient({ socketPath: apiSocket(stateDirectory), name: "a", patienceMs: 10_000 });
+  const client = new XenodClient({
+    endpoint: { socketPath: apiSocket(stateDirectory) },
+    name: "a",
+    patienceMs: 10_000,
+  });
   t.teardown(() => client.close());
 
   const started: ChildProcess[] = [];

@@ -1,16 +1,19 @@
 /** A client of Xenod's API. Counts what it asks and gets, as traffic between client and XenoServer. */
+import type { Duplex } from "node:stream";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
 import type { Deployment } from "../daemon/deployment.ts";
 import type { BegunDeployment } from "../daemon/deployments.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
+import type { ServerEvent } from "../daemon/event-feed.ts";
 import type { Task } from "../daemon/task-list.ts";
 import type { DomainView, ServerStatus } from "../daemon/xeno-server.ts";
+import type { Endpoint } from "../http/endpoint.ts";
 import { JsonClient } from "../http/json-client.ts";
 
 export interface XenodClientOptions {
-  /** `<state>/xenod.sock` */
-  readonly socketPath: string;
+  /** `<state>/xenod.sock`, or a URL with keys. */
+  readonly endpoint: Endpoint;
   /** The XenoServer's name, for messages and traffic. */
   readonly name: string;
   /** How long a Xenod may be away, as when it restarts. Default 3,000. */
@@ -23,6 +26,9 @@ export interface Begun {
   readonly domain: string;
 }
 
+import { parseEvents } from "./event-stream.ts";
+import { consoleProtocol } from "./schemas.ts";
+
 const waitMs = 30_000;
 
 export class XenodClient {
@@ -31,10 +37,10 @@ export class XenodClient {
   #requests = 0;
   #bytes = 0;
 
-  constructor({ socketPath, name, patienceMs = 3_000 }: XenodClientOptions) {
+  constructor({ endpoint, name, patienceMs = 3_000 }: XenodClientOptions) {
     this.#name = name;
     this.#client = new JsonClient({
-      socketPath,
+      endpoint,
       server: `XenoServer ${name}`,
       hint: "start it: xeno server run; it may also be busy, or its log say more",
       patienceMs,
@@ -46,7 +52,7 @@ export class XenodClient {
     });
   }
 
-  status(signal?: AbortSignal): Promise<ServerStatus> {
+  status(signal?: AbortSignal): Promise<ServerStatus & { readonly publicKey: string }> {
     return this.#client.request({ method: "GET", path: "/v1/status", signal });
   }
 
@@ -102,6 +108,33 @@ export class XenodClient {
   /** Ends the domain at once, or after `graceMs`, and deletes its journal. */
   remove(name: string, graceMs = 0, signal?: AbortSignal): Promise<Begun> {
     return this.#client.request({ method: "DELETE", path: `/v1/domains/${name}?graceMs=${graceMs}`, signal });
+  }
+
+  tasks(signal?: AbortSignal): Promise<Task[]> {
+    return this.#client.request({ method: "GET", path: "/v1/tasks", signal });
+  }
+
+  /** The task ends in some valid state, and says which. Throws `task-uncancellable`. */
+  cancelTask(id: string, signal?: AbortSignal): Promise<Task> {
+    return this.#client.request({ method: "POST", path: `/v1/tasks/${id}/cancel`, signal });
+  }
+
+  /** Everything as it is, then each change, until the signal aborts or the XenoServer goes. */
+  async *events(signal: AbortSignal): AsyncGenerator<ServerEvent> {
+    yield* parseEvents(await this.#client.stream("/v1/events", signal));
+  }
+
+  /** The serial console of a running domain, both ways, one client at a time. */
+  openConsole(name: string, signal: AbortSignal): Promise<Duplex> {
+    return this.#client.upgrade(`/v1/domains/${name}/console`, consoleProtocol, signal);
+  }
+
+  metrics(signal?: AbortSignal): Promise<string> {
+    return this.#client.request({ method: "GET", path: "/metrics", signal });
+  }
+
+  openApi(signal?: AbortSignal): Promise<Record<string, unknown>> {
+    return this.#client.request({ method: "GET", path: "/v1/openapi.json", signal });
   }
 
   /** Ends all guests, the file server and Xenod. Settles when the guests and the file server are gone. */

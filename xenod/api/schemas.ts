@@ -8,6 +8,15 @@ export type DomainParameters = Static<typeof DomainParameters>;
 export const TaskParameters = Type.Object({ id: Type.String({ pattern: "^[0-9a-f-]{36}$" }) });
 export type TaskParameters = Static<typeof TaskParameters>;
 
+/** A task was begun for a domain. */
+export const Begun = Type.Object({
+  task: Type.String(),
+  domain: Type.String(),
+  isRepeated: Type.Optional(
+    Type.Boolean({ description: "Of a deployment: the request had come before, and nothing was begun by this one." }),
+  ),
+});
+
 export const TaskQuery = Type.Object({
   /** Answer when the task's version is past this one. */
   seen: Type.Integer({ minimum: 0, default: 0 }),
@@ -35,3 +44,6 @@ export type LogQuery = Static<typeof LogQuery>;
 
 /** A Debian guest under TCG needs some of it. */
 export const defaultGraceMs = 30_000;
+
+/** What a connection is upgraded to that becomes a domain's console. */
+export const consoleProtocol = "xeno-console";

@@ -1,105 +1,92 @@
 /**
- * Xenod's API on a unix socket that only root can open: whoever can connect may do everything.
+ * Xenod's API: HTTP and JSON, on a unix socket that only root can open, and on TCP where the operator wants it (tcp-listener.ts,
+ * callers.ts). `GET /v1/openapi.json` describes every route; server-routes.ts, domain-routes.ts and task-routes.ts are the routes.
  *
- *     GET    /v1/status
- *     GET    /v1/traffic
- *     POST   /v1/deployments             202 {task, domain, isRepeated}
- *     GET    /v1/tasks/ID?seen=N&waitMs=MS
- *     GET    /v1/domains
- *     GET    /v1/domains/NAME
- *     GET    /v1/domains/NAME/log        the end of the console, as text
- *     POST   /v1/domains/NAME/start      202 {task, domain}
- *     POST   /v1/domains/NAME/stop       202 {task, domain}
- *     DELETE /v1/domains/NAME            202 {task, domain}
- *     POST   /v1/shutdown                when all guests have ended; Xenod ends then
+ * Long operations answer 202 with a task at once. Each request may come twice, and then does its work once.
  */
 import { chmod, rm } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
-import { Deployment } from "../daemon/deployment.ts";
+import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import type { XenoServer } from "../daemon/xeno-server.ts";
 import { createJsonServer } from "../http/json-server.ts";
-import * as schemas from "./schemas.ts";
+import type { TlsIdentity } from "../identity/tls-identity.ts";
+import { upgradeToConsole } from "./console-stream.ts";
+import { addDomainRoutes } from "./domain-routes.ts";
+import { createMetrics } from "./metrics.ts";
+import { addServerRoutes } from "./server-routes.ts";
+import { addTaskRoutes } from "./task-routes.ts";
+import { listenOnTcp } from "./tcp-listener.ts";
 
-/** Settles once it listens. `onShutDown` is called after the answer to a shutdown has left. */
-export async function serveApi(
+export interface ApiOptions {
+  readonly socketPath: string;
+  /** TCP too, for callers that the operator trusts. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  readonly identity: TlsIdentity;
+  /** Called after the answer to a shutdown has left. */
+  onShutDown(): void;
+}
+
+export interface ServedApi {
+  /** The TCP port, where there is one. */
+  readonly port?: number;
+  close(): Promise<void>;
+}
+
+/** Settles once it listens. */
+export async function serveApi(server: XenoServer, options: ApiOptions): Promise<ServedApi> {
+  const api = await createApi(server, options);
+  const onUpgrade = (request: IncomingMessage, socket: Duplex) => void upgradeToConsole(server, request, socket);
+  api.server.on("upgrade", onUpgrade);
+  // The XenoServer's lock is ours, so the socket of a killed Xenod is nobody's.
+  await rm(options.socketPath, { force: true });
+  // Until its mode is set, the state directory's own keeps others out.
+  await api.listen({ path: options.socketPath });
+  await chmod(options.socketPath, 0o600);
+  if (options.listen === undefined) return { close: () => api.close() };
+  try {
+    const tcp = await listenOnTcp({
+      ...options.listen,
+      identity: options.identity,
+      trust: readTrust(server.options.trustDirectory),
+      onRequest: (request, response) => api.routing(request, response),
+      onUpgrade,
+    });
+    return {
+      port: tcp.port,
+      async close() {
+        await tcp.close();
+        await api.close();
+      },
+    };
+  } catch (error) {
+    await api.close();
+    throw error;
+  }
+}
+
+/** The routes, listening nowhere. */
+export async function createApi(
   server: XenoServer,
-  socketPath: string,
-  onShutDown: () => void,
+  { identity, onShutDown }: Pick<ApiOptions, "identity" | "onShutDown">,
 ): Promise<FastifyInstance> {
   const api = createJsonServer((error) => server.options.log.error({ err: error }, "a request's defect"));
-  addServerRoutes(api, server, onShutDown);
-  addDomainRoutes(api, server);
-  // The XenoServer's lock is ours, so the socket of a killed Xenod is nobody's.
-  await rm(socketPath, { force: true });
-  // Until its mode is set, the state directory's own keeps others out.
-  await api.listen({ path: socketPath });
-  await chmod(socketPath, 0o600);
-  return api;
-}
-
-function addServerRoutes(api: FastifyInstance, server: XenoServer, onShutDown: () => void): void {
-  api.get("/v1/status", async () => server.status());
-  api.get("/v1/traffic", async () => server.traffic());
-  const deployments = { schema: { body: Deployment }, bodyLimit: maxDeploymentBytes };
-  api.post<{ Body: Deployment }>("/v1/deployments", deployments, async ({ body }, reply) => {
-    return reply.code(202).send(await server.deploy(body));
+  const metrics = createMetrics(server);
+  api.addHook("onResponse", async ({ method, routeOptions }, { statusCode, elapsedTime }) =>
+    metrics.countRequest(method, routeOptions.url ?? "unknown", statusCode, elapsedTime / 1000),
+  );
+  await api.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "XenoServer", version: "1", description: "Xenod's API: the domains of one XenoServer." },
+    },
   });
-  api.get<{ Params: schemas.TaskParameters; Querystring: schemas.TaskQuery }>(
-    "/v1/tasks/:id",
-    { schema: { params: schemas.TaskParameters, querystring: schemas.TaskQuery } },
-    async ({ params, query }) => server.tasks.wait(params.id, query.seen, query.waitMs),
-  );
-  api.post<{ Body: schemas.ShutdownBody }>(
-    "/v1/shutdown",
-    { schema: { body: schemas.ShutdownBody } },
-    async ({ body }, reply) => {
-      const { graceMs = schemas.defaultGraceMs, remove = false } = body;
-      await server.shutdown({ graceMs, remove });
-      reply.raw.on("close", onShutDown);
-      return {};
-    },
-  );
-}
-
-/** Its files are in it. */
-const maxDeploymentBytes = 2 * 1024 * 1024;
-
-function addDomainRoutes(api: FastifyInstance, server: XenoServer): void {
-  const params = schemas.DomainParameters;
-  api.get("/v1/domains", async () => server.domains());
-  api.get<{ Params: schemas.DomainParameters }>("/v1/domains/:name", { schema: { params } }, async ({ params }) =>
-    server.domain(params.name),
-  );
-  api.get<{ Params: schemas.DomainParameters; Querystring: schemas.LogQuery }>(
-    "/v1/domains/:name/log",
-    { schema: { params, querystring: schemas.LogQuery } },
-    async ({ params, query }, reply) => {
-      const text = await server.readConsoleLog(params.name, query.bytes);
-      return reply.type("text/plain; charset=utf-8").send(text);
-    },
-  );
-  api.post<{ Params: schemas.DomainParameters }>(
-    "/v1/domains/:name/start",
-    { schema: { params } },
-    async ({ params }, reply) => {
-      const task = await server.start(params.name);
-      return reply.code(202).send({ task: task.id, domain: params.name });
-    },
-  );
-  api.post<{ Params: schemas.DomainParameters; Body: schemas.StopBody }>(
-    "/v1/domains/:name/stop",
-    { schema: { params, body: schemas.StopBody } },
-    async ({ params, body }, reply) => {
-      const task = await server.stop(params.name, body.graceMs ?? schemas.defaultGraceMs);
-      return reply.code(202).send({ task: task.id, domain: params.name });
-    },
-  );
-  api.delete<{ Params: schemas.DomainParameters; Querystring: schemas.RemoveQuery }>(
-    "/v1/domains/:name",
-    { schema: { params, querystring: schemas.RemoveQuery } },
-    async ({ params, query }, reply) => {
-      const task = await server.remove(params.name, query.graceMs ?? 0);
-      return reply.code(202).send({ task: task.id, domain: params.name });
-    },
-  );
+  addServerRoutes(api, server, { metrics, publicKey: identity.publicKey, onShutDown });
+  addDomainRoutes(api, server);
+  addTaskRoutes(api, server);
+  api.get("/v1/openapi.json", { schema: { hide: true } }, async () => api.swagger());
+  await api.ready();
+  return api;
 }

@@ -12,7 +12,7 @@ import { watchBoot } from "./follow-domain.ts";
 import { composeGuestFiles } from "./guest-files.ts";
 import type { Host } from "./host.ts";
 import { deployDomain, startDomain } from "./start-domain.ts";
-import type { Task, TaskList } from "./task-list.ts";
+import type { Task, TaskList, TaskProgress } from "./task-list.ts";
 
 export interface BegunDeployment {
   /** The task's id; one of long ago may be forgotten while its domain lives. */
@@ -91,10 +91,10 @@ export class Deployments {
     const address = pool?.choose((candidate) => all.some((record) => record.address === candidate));
     const accepted = Date.now();
     const { promise: recorded, resolve: go, reject: giveUp } = Promise.withResolvers<DomainRecord>();
-    const task = await this.#tasks.start({ kind: "deploy", domain: name, request: deployment.id }, async ({ step }) => {
+    const task = await this.#tasks.start({ kind: "deploy", domain: name, request: deployment.id }, async (progress) => {
       const record = await recorded;
-      step("accepted", accepted);
-      return await this.#boot(record, deployDomain, step);
+      progress.step("accepted", accepted);
+      return await this.#boot(record, deployDomain, progress);
     });
     const record: DomainRecord = {
       format: 1,
@@ -142,9 +142,9 @@ export class Deployments {
         record.restarts = (record.restarts ?? 0) + 1;
         record.steps = { accepted: Date.now() };
         await records.save(record);
-        return await this.#tasks.start({ kind: "start", domain: name }, ({ step }) => {
-          step("accepted", record.steps.accepted);
-          return this.#boot(record, startDomain, step);
+        return await this.#tasks.start({ kind: "start", domain: name }, (progress) => {
+          progress.step("accepted", record.steps.accepted);
+          return this.#boot(record, startDomain, progress);
         });
       }),
     );
@@ -153,12 +153,12 @@ export class Deployments {
   async #boot(
     record: DomainRecord,
     bring: typeof deployDomain,
-    onStep: (step: string, at: number) => void,
+    { step: onStep, signal: calledOff }: TaskProgress,
   ): Promise<unknown> {
     const { name } = record;
     const cancelled = new AbortController();
     this.#underWay.set(name, cancelled);
-    const signal = AbortSignal.any([cancelled.signal, this.#ending]);
+    const signal = AbortSignal.any([cancelled.signal, calledOff, this.#ending]);
     try {
       await this.#host.queues.run(name, () => bring(this.#host, record, onStep, signal));
     } finally {
@@ -166,8 +166,12 @@ export class Deployments {
     }
     const deadline = AbortSignal.timeout(bootDeadlineMs);
     // Outside the queue: a guest that hangs in its boot can be stopped.
-    await watchBoot(this.#host, record, AbortSignal.any([deadline, this.#ending]), onStep).catch((error) => {
+    await watchBoot(this.#host, record, AbortSignal.any([deadline, calledOff, this.#ending]), onStep).catch((error) => {
       this.#ending.throwIfAborted();
+      if (calledOff.aborted)
+        throw new XenoError("task-cancelled", `its boot is no longer waited for; domain ${name} runs`, {
+          hint: `xeno stop ends it`,
+        });
       if (!deadline.aborted) throw error;
       throw new XenoError("boot-slow", `domain ${name} runs, but its init did not within ${bootDeadlineMs / 1000} s`, {
         hint: `its console may say why: xeno logs ${name}`,

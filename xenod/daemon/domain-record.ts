@@ -68,10 +68,13 @@ export interface DomainRecord {
 
 export class DomainRecords {
   readonly #directory: string;
+  readonly #onChange: (name: string, record: DomainRecord | undefined) => void;
   readonly #records = new Map<string, DomainRecord>();
 
-  constructor(directory: string) {
+  /** `onChange` is told what is true from now on; of a domain that is gone, undefined. */
+  constructor(directory: string, onChange: (name: string, record: DomainRecord | undefined) => void = () => {}) {
     this.#directory = directory;
+    this.#onChange = onChange;
   }
 
   /** Reads them all; returns the directories that hold none (R2). */
@@ -112,6 +115,7 @@ export class DomainRecords {
   async save(record: DomainRecord): Promise<void> {
     this.#records.set(record.name, record);
     await writeStateFile(this.#file(record.name), record);
+    this.#onChange(record.name, record);
   }
 
   /** Forgets a domain and deletes its journal and logs. */
@@ -119,6 +123,7 @@ export class DomainRecords {
     await removeStateFile(this.#file(name));
     await rm(this.directoryOf(name), { recursive: true, force: true });
     this.#records.delete(name);
+    this.#onChange(name, undefined);
   }
 
   #file(name: string): string {

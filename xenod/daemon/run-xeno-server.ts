@@ -1,14 +1,26 @@
 /** Xenod as a program: the XenoServer and its API, until a signal or a shutdown. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import { serveApi } from "../api/server.ts";
+import { loadServerIdentity } from "../identity/tls-identity.ts";
 import { XenoServer, type XenoServerOptions } from "./xeno-server.ts";
 
 export interface RunOptions extends XenoServerOptions {
   /** Ends Xenod; guests and file server go on. */
   readonly signal: AbortSignal;
+  /** Serves the API on TCP too, for callers with keys that the operator trusts. */
+  readonly listen?: { readonly host: string; readonly port: number };
   /** Called once requests are answered. */
-  onReady?(socketPath: string): void;
+  onReady?(ready: ReadyServer): void;
+}
+
+export interface ReadyServer {
+  readonly socketPath: string;
+  /** What the API has on TCP. */
+  readonly port?: number;
+  /** What this XenoServer proves to be. */
+  readonly publicKey: PublicKeyText;
 }
 
 export function apiSocket(stateDirectory: string): string {
@@ -22,10 +34,11 @@ export async function runXenoServer(options: RunOptions): Promise<void> {
   const server = await XenoServer.open(options);
   const { promise: shutDown, resolve: onShutDown } = Promise.withResolvers<void>();
   try {
-    const api = await serveApi(server, socketPath, onShutDown);
+    const identity = await loadServerIdentity(join(stateDirectory, "keys"));
+    const api = await serveApi(server, { socketPath, listen: options.listen, identity, onShutDown });
     try {
-      log.info({ socketPath }, "ready");
-      options.onReady?.(socketPath);
+      log.info({ socketPath, port: api.port }, "ready");
+      options.onReady?.({ socketPath, port: api.port, publicKey: identity.publicKey });
       const { promise: aborted, resolve: onAbort } = Promise.withResolvers<void>();
       signal.addEventListener("abort", () => onAbort(), { once: true });
       if (signal.aborted) onAbort();

@@ -30,8 +30,12 @@ export interface Task {
 export interface TaskProgress {
   /** A step was reached; `at` in ms since the epoch, default now. */
   step(name: string, at?: number): void;
+  /** Aborts when a client calls the task off: it then ends in some valid state, and says which. */
+  readonly signal: AbortSignal;
 }
 
+/** A guest whose power button was pressed cannot be told to forget it. */
+const cancellable: ReadonlySet<Task["kind"]> = new Set(["deploy", "start"]);
 const maxKept = 200;
 const maxWaitMs = 60_000;
 
@@ -40,11 +44,14 @@ export class TaskList {
   readonly #tasks = new Map<string, Task>();
   readonly #waiting = new Map<string, Set<() => void>>();
   readonly #running = new Set<Promise<void>>();
+  readonly #cancels = new Map<string, AbortController>();
   readonly #onDefect: (error: unknown) => void;
+  readonly #onChange: (task: Task) => void;
 
-  constructor(directory: string, onDefect: (error: unknown) => void) {
+  constructor(directory: string, onDefect: (error: unknown) => void, onChange: (task: Task) => void = () => {}) {
     this.#directory = directory;
     this.#onDefect = onDefect;
+    this.#onChange = onChange;
   }
 
   async load(): Promise<void> {
@@ -72,6 +79,7 @@ export class TaskList {
     await this.#save(started);
     this.#tasks.set(id, started);
     await this.#trim();
+    this.#onChange(started);
     const running = this.#run(started, operation).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return started;
@@ -81,6 +89,19 @@ export class TaskList {
     const task = this.#tasks.get(id);
     if (task !== undefined) return task;
     throw new XenoError("task-unknown", `there is no task ${id}`, { hint: `the last ${maxKept} are remembered` });
+  }
+
+  list(): Task[] {
+    return [...this.#tasks.values()];
+  }
+
+  /** Calls a task off. One that has ended stays as it is. Throws `task-uncancellable`. */
+  cancel(id: string): Task {
+    const task = this.get(id);
+    if (task.state === "running" && !cancellable.has(task.kind))
+      throw new XenoError("task-uncancellable", `a ${task.kind} cannot be called off`, { hint: "wait for its end" });
+    this.#cancels.get(id)?.abort(new XenoError("task-cancelled", `the ${task.kind} of ${task.domain} was called off`));
+    return task;
   }
 
   findByRequest(request: string): Task | undefined {
@@ -115,16 +136,20 @@ export class TaskList {
   }
 
   async #run(task: Task, operation: (progress: TaskProgress, id: string) => Promise<unknown>): Promise<void> {
+    const cancelled = new AbortController();
+    this.#cancels.set(task.id, cancelled);
+    const { signal } = cancelled;
     const step = (name: string, at = Date.now()) => {
       task.progress.push({ step: name, at });
       this.#change(task);
     };
     try {
-      this.#end(task, { result: (await operation({ step }, task.id)) ?? {} });
+      this.#end(task, { result: (await operation({ step, signal }, task.id)) ?? {} });
     } catch (error) {
       if (!(error instanceof XenoError)) this.#onDefect(error);
       this.#end(task, { error: describeError(error) });
     }
+    this.#cancels.delete(task.id);
     await this.#save(task).catch(this.#onDefect);
   }
 
@@ -137,6 +162,7 @@ export class TaskList {
 
   #change(task: Task): void {
     task.version++;
+    this.#onChange(task);
     for (const wake of this.#waiting.get(task.id) ?? []) wake();
     if (task.state !== "running") this.#waiting.delete(task.id);
   }

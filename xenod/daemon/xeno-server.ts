@@ -3,10 +3,14 @@
  *
  * Every operation on a domain runs in that domain's queue; `deploy`, `stop` and `remove` answer with a task at once.
  */
+
+import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { chmod, mkdir, open } from "node:fs/promises";
+import { connect } from "node:net";
 import { totalmem } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
@@ -18,7 +22,7 @@ import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/m
 import { openStore } from "../../xenostore/stores/open-store.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
-import type { ExportStatus, PullSettings } from "../file-server/protocol.ts";
+import type { ExportStatus, FileServerStatus, PullSettings } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
 import type { Hypervisor } from "../hypervisors/hypervisor.ts";
 import { domainFiles } from "../hypervisors/qemu/command-line.ts";
@@ -30,6 +34,7 @@ import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
+import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
 import { createProbingQemu } from "./probing-qemu.ts";
@@ -87,6 +92,7 @@ const lockPatienceMs = 1_500;
 export class XenoServer {
   readonly options: XenoServerOptions;
   readonly tasks: TaskList;
+  readonly events = new EventFeed();
   readonly #host: Host;
   readonly #layers: Layers;
   readonly #meter: TrafficMeter;
@@ -136,14 +142,22 @@ export class XenoServer {
     this.#lock = lock;
     this.#layers = layers;
     this.#meter = meter;
-    this.tasks = new TaskList(join(stateDirectory, "tasks"), (error) => log.error({ err: error }, "a task's defect"));
+    this.tasks = new TaskList(
+      join(stateDirectory, "tasks"),
+      (error) => log.error({ err: error }, "a task's defect"),
+      (task) => this.events.tell({ kind: "task", task }),
+    );
     this.#host = {
       name: options.name,
       linkPrefix: options.linkPrefix,
       pool: options.namespace === undefined ? undefined : new AddressPool(options.addressPool),
       hypervisor: options.hypervisor ?? createProbingQemu(),
       fileServer: new FileServerClient(stateDirectory),
-      records: new DomainRecords(join(stateDirectory, "domains")),
+      records: new DomainRecords(join(stateDirectory, "domains"), (name, record) =>
+        this.events.tell(
+          record === undefined ? { kind: "domain-removed", name } : { kind: "domain", domain: withoutContents(record) },
+        ),
+      ),
       kernels: new KernelImages(join(stateDirectory, "kernels"), layers),
       domains: new Map(),
       queues: new SerialQueues(),
@@ -242,10 +256,9 @@ export class XenoServer {
     const records = this.#host.records.list();
     const counts: Record<string, number> = {};
     for (const { state } of records) counts[state] = (counts[state] ?? 0) + 1;
-    const fileServer = await this.#host.fileServer.status(AbortSignal.timeout(2_000)).then(
-      ({ keeper, worker }) => ({ keeper, worker }),
-      (error: Error) => ({ problem: error.message }),
-    );
+    const seen = await this.readFileServerStatus();
+    const fileServer =
+      seen === undefined ? { problem: "it does not answer" } : { keeper: seen.keeper, worker: seen.worker };
     return {
       name: this.options.name,
       process: process.pid,
@@ -255,6 +268,33 @@ export class XenoServer {
       domains: counts,
       fileServer,
     };
+  }
+
+  /** Undefined while it does not answer. */
+  async readFileServerStatus(): Promise<FileServerStatus | undefined> {
+    return await this.#host.fileServer.status(AbortSignal.timeout(2_000)).catch(() => undefined);
+  }
+
+  /** The serial console of a running domain, one client at a time. Throws `domain-stopped`, `console-unreachable`. */
+  async openConsole(name: string): Promise<Duplex> {
+    const record = this.#host.records.get(name);
+    if (record.state !== "running")
+      throw new XenoError("domain-stopped", `domain ${name} does not run: it is ${record.state}`);
+    const console = connect(domainFiles(this.#host.records.directoryOf(name)).console);
+    try {
+      await once(console, "connect", { signal: AbortSignal.timeout(2_000) });
+      return console;
+    } catch (cause) {
+      console.destroy();
+      throw new XenoError(
+        "console-unreachable",
+        `the console of ${name} cannot be opened: ${(cause as Error).message}`,
+        {
+          hint: "it is for one at a time",
+          cause,
+        },
+      );
+    }
   }
 
   /** Between this XenoServer and its XenoStore, in this life of Xenod and of the file server's worker. */

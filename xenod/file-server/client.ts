@@ -21,7 +21,7 @@ export class FileServerClient {
 
   constructor(stateDirectory: string, patienceMs?: number) {
     this.#client = new JsonClient({
-      socketPath: fileServerFiles(stateDirectory).socket,
+      endpoint: { socketPath: fileServerFiles(stateDirectory).socket },
       server: "the file server",
       hint: `see ${fileServerFiles(stateDirectory).log}`,
       patienceMs,

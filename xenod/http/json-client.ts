@@ -2,13 +2,15 @@
  * The asking side. Every request has a deadline. While the server restarts, requests are tried again within a bound: each of
  * them may be sent twice, so each must be one that does its work once however often it comes.
  */
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { Pool } from "undici";
+import type { Pool } from "undici";
 import { XenoError } from "../../cowfs/errors.ts";
+import { describeEndpoint, type Endpoint, openPool } from "./endpoint.ts";
 import type { ErrorBody } from "./json-server.ts";
 
 export interface JsonClientOptions {
-  readonly socketPath: string;
+  readonly endpoint: Endpoint;
   /** Who answers there, for messages. */
   readonly server: string;
   /** What to do when nobody does. */
@@ -33,7 +35,15 @@ const retryMs = 50;
 const maxConnections = 32;
 const maxResponseBytes = 16 * 1024 * 1024;
 /** Nobody listens, or who listened has gone. */
-const absent = new Set(["ECONNREFUSED", "ENOENT", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_CLOSED"]);
+const absent = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENOENT",
+  "ECONNRESET",
+  "EPIPE",
+  "UND_ERR_SOCKET",
+  "UND_ERR_CLOSED",
+]);
 
 export class JsonClient {
   readonly #options: JsonClientOptions;
@@ -41,8 +51,7 @@ export class JsonClient {
 
   constructor(options: JsonClientOptions) {
     this.#options = options;
-    this.#pool = new Pool("http://localhost", {
-      connect: { socketPath: options.socketPath },
+    this.#pool = openPool(options.endpoint, {
       maxResponseSize: maxResponseBytes,
       // Requests may wait for long on the other side, so none stands behind another.
       pipelining: 1,
@@ -64,6 +73,28 @@ export class JsonClient {
           throw this.#unreachable(request, error as Error);
       }
       await delay(retryMs, undefined, { signal: request.signal });
+    }
+  }
+
+  /** The answer's bytes as they come, for as long as they do. Rejects as `request` does. */
+  async stream(path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    try {
+      const response = await this.#pool.request({ method: "GET", path, signal, bodyTimeout: 0 });
+      if (response.statusCode >= 400) throw readError(await response.body.text(), response.statusCode);
+      return response.body;
+    } catch (error) {
+      if (error instanceof XenoError || signal.aborted) throw error;
+      throw this.#unreachable({ method: "GET", path }, error as Error);
+    }
+  }
+
+  /** The connection itself, once the server has given it over to `protocol` (RFC 9110 section 7.8). */
+  async upgrade(path: string, protocol: string, signal: AbortSignal): Promise<Duplex> {
+    try {
+      return (await this.#pool.upgrade({ path, protocol, signal })).socket;
+    } catch (error) {
+      if (error instanceof XenoError || signal.aborted) throw error;
+      throw this.#unreachable({ method: "GET", path }, error as Error);
     }
   }
 
@@ -89,12 +120,16 @@ export class JsonClient {
   }
 
   #unreachable({ method, path }: JsonRequest, cause: Error): XenoError {
-    const { server, socketPath, hint } = this.#options;
+    const { server, endpoint, hint } = this.#options;
     const reason = cause.name === "TimeoutError" ? "no answer in time" : cause.message || cause.name;
-    return new XenoError("server-unreachable", `${server} at ${socketPath}: ${method} ${path}: ${reason}`, {
-      hint,
-      cause,
-    });
+    return new XenoError(
+      "server-unreachable",
+      `${server} at ${describeEndpoint(endpoint)}: ${method} ${path}: ${reason}`,
+      {
+        hint,
+        cause,
+      },
+    );
   }
 }
 

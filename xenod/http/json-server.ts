@@ -1,5 +1,5 @@
 /**
- * The answering side: Fastify with our errors. Who may connect is decided by the socket's file mode (root alone).
+ * The answering side: Fastify with our errors. Who may connect, whoever listens decides.
  */
 import fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import { XenoError } from "../../cowfs/errors.ts";
@@ -36,10 +36,10 @@ export function describeError(error: unknown): ErrorBody {
   return { code: "defect", message: `this is a defect: ${message}`, hint: "see the log, and report it" };
 }
 
-function statusOf(error: FastifyError): number {
-  if (!(error instanceof XenoError)) return error.statusCode ?? 500;
+export function statusOf(error: unknown): number {
+  if (!(error instanceof XenoError)) return (error as FastifyError).statusCode ?? 500;
   const { code } = error as XenoError;
-  if (/^(domain|task|export|journal|pin)-unknown$/.test(code)) return 404;
+  if (/^(domain|task|export|route|journal|pin)-unknown$/.test(code)) return 404;
   if (/-(exists|busy|conflict)$|^in-use$/.test(code)) return 409;
   return /^(state|defect)/.test(code) ? 500 : 422;
 }

@@ -5,6 +5,7 @@
  * `trusted/<owner>/<key id>` the text of a public key. A key id is the key's RFC 7638 thumbprint. Trust is nothing else
  * than a file in that directory: whoever can write it decides whom this machine believes.
  */
+import { createPrivateKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
@@ -49,6 +50,27 @@ export async function createKey(directory: string, name: string): Promise<Signin
 
 /** Throws `key-missing` or `key-unusable`; a key that others may read is refused. */
 export async function loadKey(directory: string, name: string): Promise<SigningKey> {
+  const jwk = await readKey(directory, name);
+  try {
+    const privateKey = (await importJWK(jwk, "EdDSA")) as CryptoKey;
+    const verifyKey = (await importJWK({ ...jwk, d: undefined }, "EdDSA")) as CryptoKey;
+    return { name, id: await calculateJwkThumbprint(jwk), publicKey: `ed25519:${jwk.x}`, privateKey, verifyKey };
+  } catch (cause) {
+    throw unusable(keyFile(directory, name), cause);
+  }
+}
+
+/** For what wants the key itself, as TLS does. Throws as `loadKey`. */
+export async function loadPrivateKey(directory: string, name: string): Promise<KeyObject> {
+  const jwk = await readKey(directory, name);
+  try {
+    return createPrivateKey({ key: jwk as JsonWebKey, format: "jwk" });
+  } catch (cause) {
+    throw unusable(keyFile(directory, name), cause);
+  }
+}
+
+async function readKey(directory: string, name: string): Promise<JWK> {
   const file = keyFile(directory, name);
   try {
     const { mode } = await fs.stat(file);
@@ -56,9 +78,7 @@ export async function loadKey(directory: string, name: string): Promise<SigningK
       throw new XenoError("key-unusable", `others can read the private key ${file}`, { hint: `chmod 600 ${file}` });
     const jwk = JSON.parse(await fs.readFile(file, "utf8")) as JWK;
     if (jwk.kty !== "OKP" || jwk.crv !== "Ed25519" || !jwk.d) throw new Error("it holds no private Ed25519 key");
-    const privateKey = (await importJWK(jwk, "EdDSA")) as CryptoKey;
-    const verifyKey = (await importJWK({ ...jwk, d: undefined }, "EdDSA")) as CryptoKey;
-    return { name, id: await calculateJwkThumbprint(jwk), publicKey: `ed25519:${jwk.x}`, privateKey, verifyKey };
+    return jwk;
   } catch (cause) {
     if (cause instanceof XenoError) throw cause;
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw unusable(file, cause);
@@ -132,6 +152,12 @@ export function checkOwner(owner: string): void {
     throw new XenoError("store-key", `${JSON.stringify(owner)} is not a possible owner`, {
       hint: "An owner is letters, digits and _ + ~ -",
     });
+}
+
+/** The text, trimmed. Throws `key-unusable`. */
+export function checkPublicKey(text: string): PublicKeyText {
+  parsePublicKey(text);
+  return text.trim();
 }
 
 function parsePublicKey(text: PublicKeyText): JWK {

@@ -1,0 +1,57 @@
+import type { FastifyInstance } from "fastify";
+import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
+import type { ServerEvent } from "../daemon/event-feed.ts";
+import type { XenoServer } from "../daemon/xeno-server.ts";
+import { streamEvents } from "./event-stream.ts";
+import type { Metrics } from "./metrics.ts";
+import * as schemas from "./schemas.ts";
+
+export interface ServerRoutesOptions {
+  readonly metrics: Metrics;
+  readonly publicKey: PublicKeyText;
+  onShutDown(): void;
+}
+
+export function addServerRoutes(api: FastifyInstance, server: XenoServer, options: ServerRoutesOptions): void {
+  const { metrics, publicKey, onShutDown } = options;
+  api.get("/v1/status", { schema: { summary: "How this XenoServer is" } }, async () => ({
+    ...(await server.status()),
+    publicKey,
+  }));
+  api.get("/v1/traffic", { schema: { summary: "What it asked its XenoStore for" } }, async () => server.traffic());
+  api.get("/metrics", { schema: { summary: "Measurements, in Prometheus' text format" } }, async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.read()),
+  );
+  api.get(
+    "/v1/events",
+    {
+      schema: {
+        summary: "Server-sent events: all domains and tasks, then each change",
+        produces: ["text/event-stream"],
+      },
+    },
+    (_request, reply) => {
+      const present: ServerEvent[] = [
+        ...server.domains().map((domain) => ({ kind: "domain", domain }) as const),
+        ...server.tasks.list().map((task) => ({ kind: "task", task }) as const),
+      ];
+      reply.hijack();
+      streamEvents(reply.raw, server.events, present);
+    },
+  );
+  api.post<{ Body: schemas.ShutdownBody }>(
+    "/v1/shutdown",
+    {
+      schema: {
+        summary: "End all guests, the file server and Xenod; answers when the guests have ended",
+        body: schemas.ShutdownBody,
+      },
+    },
+    async ({ body }, reply) => {
+      const { graceMs = schemas.defaultGraceMs, remove = false } = body;
+      await server.shutdown({ graceMs, remove });
+      reply.raw.on("close", onShutDown);
+      return {};
+    },
+  );
+}
