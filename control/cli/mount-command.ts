@@ -38,6 +38,8 @@ Example:
         try {
           const mounted = await mountFileSystem(union, directory, {
             name: url,
+            // Live layers change by themselves: the kernel must not believe what it saw.
+            ...(options.allowLayer === undefined ? {} : { validSeconds: 0 }),
             signal,
             onError: (error) => tellTrouble(`${directory}: an operation failed`, error),
           });

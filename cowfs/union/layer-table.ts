@@ -44,6 +44,7 @@ export class LayerTable {
   readonly #live = new Set<LiveLayer>();
   /** By place and URL, one after the other: a live layer has one table of numbers, which one opens. */
   readonly #attaching = new Map<string, Promise<void>>();
+  readonly #closing = new AbortController();
 
   constructor(journal: Journal, resolve: ResolveLayer) {
     this.#journal = journal;
@@ -67,6 +68,7 @@ export class LayerTable {
 
   /** Closes what is its own; what was resolved is the resolver's. */
   async close(): Promise<void> {
+    this.#closing.abort(new XenoError("layer-closed", "the union is closed"));
     await Promise.allSettled(this.#attaching.values());
     await Promise.all([...this.#live].map((layer) => layer.close()));
   }
@@ -116,7 +118,8 @@ export class LayerTable {
   async #attach(place: LayerPlace, allot: () => number, signal: AbortSignal): Promise<void> {
     const { key } = this.need(place);
     const before = this.#attaching.get(key) ?? Promise.resolve();
-    const attaching = before.catch(() => {}).then(() => this.#attachNext(place, allot, signal));
+    const wanted = AbortSignal.any([signal, this.#closing.signal]);
+    const attaching = before.catch(() => {}).then(() => this.#attachNext(place, allot, wanted));
     this.#attaching.set(key, attaching);
     try {
       await attaching;
@@ -130,6 +133,7 @@ export class LayerTable {
     const known = this.#find(place);
     if (known !== undefined && this.#trees.has(known.number)) return;
     const pinned = known?.identity.startsWith(liveIdentity) ? undefined : known?.identity;
+    signal.throwIfAborted();
     const resolved = await this.#resolve(url, pinned, signal);
     const { identity, layer } = await this.#open(url, known?.identity, resolved, signal);
     if (known !== undefined && identity !== known.identity)

@@ -59,6 +59,8 @@ export function parseLiveUrl(url: string): LiveUrl {
   const [, scheme, host, rest = "/"] = matched as unknown as [string, LiveScheme, string, string | undefined];
   if ((scheme === "file") !== (host === "")) fail(scheme === "file" ? "a file: URL has no host" : "it has no host");
   const [text, query, ...more] = rest.split("?");
+  // The cell becomes a name below the AFS mount; none of the others may look like one that leads up.
+  if (host.split(".").includes("") && host !== "") fail(`'${host}' is no host`);
   if (more.length > 0 || (query !== undefined && scheme !== "nfs") || rest.includes("#")) fail("it has a query");
   const names = text.split("/").filter((name) => name !== "");
   for (const [index, encoded] of names.entries()) {

@@ -111,9 +111,12 @@ export class LiveProcess implements LiveFiles {
       return Promise.reject(new XenoError("layer-busy", `${maxQueued} requests wait for ${this.#name} already`));
     const { promise, resolve, reject } = Promise.withResolvers<never>();
     const call = { id: ++this.#lastId, method, args };
+    // It goes on in the process, and counts there until it ends: only nobody waits for it any more.
+    const cancel = () => reject(signal.reason);
+    signal.addEventListener("abort", cancel, { once: true });
     this.#queue.push({ call, signal, resolve, reject, timer: undefined });
     this.#pump();
-    return promise;
+    return promise.finally(() => signal.removeEventListener("abort", cancel));
   }
 
   #pump(): void {

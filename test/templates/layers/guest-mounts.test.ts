@@ -1,5 +1,5 @@
 /** What a guest may not name in a `.mount`: other schemes, the host, its network, and trees that no name table names. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +10,7 @@ import { runWithFaults } from "../../../cowfs/fault.ts";
 import { createDirectoryNode, createSymlinkNode } from "../../../cowfs/trees/node.ts";
 import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
 import { importTemplate } from "../../../templates/import/import-template.ts";
+import type { LivePolicy } from "../../../templates/layers/live-policy.ts";
 import { openLayers } from "../../../templates/layers/open-layers.ts";
 import { createKey, readTrust, trustKey } from "../../../xenostore/keys/key-ring.ts";
 import { beginPublication } from "../../../xenostore/publish/publication.ts";
@@ -26,7 +27,7 @@ interface Guest {
   readonly hidden: string;
 }
 
-async function boot(t: ExecutionContext): Promise<Guest> {
+async function boot(t: ExecutionContext, live?: LivePolicy): Promise<Guest> {
   const home = mkdtempSync(join(tmpdir(), "guest-mounts-"));
   t.teardown(() => rmSync(home, { recursive: true }));
   const keys = join(home, "keys");
@@ -50,7 +51,7 @@ async function boot(t: ExecutionContext): Promise<Guest> {
   const before = openLayers({ store, trust: readTrust(others), cacheDirectory });
   await before.open("xenostore://somebody/hidden@1", undefined);
   await before.close();
-  const layers = openLayers({ store, trust, cacheDirectory });
+  const layers = openLayers({ store, trust, cacheDirectory, live });
   t.teardown(() => layers.close());
   const errors: XenoError[] = [];
   const journal = join(home, "journal");
@@ -140,4 +141,27 @@ test("no line of a guest's reaches the host, its files or its network", async (t
     }
   }
   t.deepEqual(asked, []);
+});
+
+test("of the host, a guest mounts what the operator allowed, and reads nothing around it", async (t) => {
+  const home = realpathSync(mkdtempSync(join(tmpdir(), "guest-mounts-")));
+  t.teardown(() => rmSync(home, { recursive: true }));
+  for (const name of ["www", "www/deep", "www2", "secret"]) mkdirSync(join(home, name));
+  writeFileSync(join(home, "www", "page"), "page");
+  symlinkSync("../secret", join(home, "www", "out"));
+  const guest = await boot(t, { allow: [`ro file://${home}/www`] });
+  t.deepEqual(await tryMount(guest, `ro file://${home}/www`), [".mount", "deep", "out", "page"]);
+  t.deepEqual(await tryMount(guest, `file://${home}/www/deep`), [".mount"]);
+  for (const line of [
+    `ro file://${home}`,
+    `ro file://${home}/www2`,
+    `ro file://${home}/secret`,
+    `ro file://${home}/www/../secret`,
+    `ro file://${home}/www/out`,
+    `ro file://${home}/www/%2e%2e/secret`,
+    `rw file://${home}/www`,
+    "ro file:///",
+    "ro nfs://127.0.0.1/",
+  ])
+    t.is(await tryMount(guest, line), "EIO", line);
 });
