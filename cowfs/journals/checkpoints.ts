@@ -12,7 +12,8 @@
  * - (G3) A round that fails or is cut off at any step leaves what opening needs: the checkpoint before, and every log
  *   file since, in order.
  * - (G4) The segments that no pin keeps hold at most 4 times what is live in them, two segments, and what is written while
- *   one round runs: where more is dead, some full segment has less than a quarter live. A round begins then.
+ *   one round runs (R4 in room.ts): where more is dead, some full segment has less than a quarter live. A round begins then.
+ * - (G5) For want of room a round compacts the most dead segments first, and copies no more than one holds.
  */
 import fs from "node:fs";
 import { Worker } from "node:worker_threads";
@@ -25,6 +26,7 @@ import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { listLogFiles } from "./log-file.ts";
 import { listPinFiles } from "./pins.ts";
+import type { RoomLimits } from "./room.ts";
 import { segmentBytes } from "./segment-use.ts";
 import type { Segments } from "./segments.ts";
 
@@ -39,13 +41,11 @@ export type CheckpointStep =
   | "logs removed"
   | "segments removed";
 
-export interface CheckpointLimits {
+export interface CheckpointLimits extends RoomLimits {
   /** A log of so many bytes is folded, or of twice the checkpoint's size where that is more. */
   readonly logBytes: number;
   /** On closing, a log of so many: opening it anew would take longer than folding it now. */
   readonly closingLogBytes: number;
-  /** A full segment has about so many bytes, at most `segmentBytes`. */
-  readonly fullSegmentBytes: number;
   /** Called after each step of a round. Tests look at the disk then, or kill the process. */
   readonly onStep: (step: CheckpointStep) => void;
   /** Writes the new checkpoint; returns its size. Tests that look at every write have it done in their own thread. */
@@ -62,12 +62,35 @@ export const defaultLimits: CheckpointLimits = {
   logBytes: 16 * 1024 * 1024,
   closingLogBytes: 1024 * 1024,
   fullSegmentBytes: segmentBytes,
+  quotaBytes: Number.POSITIVE_INFINITY,
+  quotaFiles: 4_000_000,
   onStep: () => {},
   fold: foldInThread,
 };
 
+/** As they are, or smaller, so that a round takes a small part of the quota. Throws `quota-too-small`. */
+export function scaleLimits(limits: CheckpointLimits): CheckpointLimits {
+  const { quotaBytes } = limits;
+  if (quotaBytes < minQuotaBytes)
+    throw new XenoError("quota-too-small", `a journal does not work within ${quotaBytes} bytes`, {
+      hint: `Give it ${minQuotaBytes / 1024 / 1024} MiB or more.`,
+    });
+  const part = Math.floor(quotaBytes / quotaParts);
+  const { fullSegmentBytes, logBytes } = limits;
+  return { ...limits, fullSegmentBytes: Math.min(fullSegmentBytes, part), logBytes: Math.min(logBytes, part) };
+}
+
+export const minQuotaBytes = 16 * 1024 * 1024;
+const quotaParts = 16;
+
 /** Compacted where less of it than one in so many bytes is live. */
 const deadFactor = 4;
+/** For want of room, where less of it than so much is live. */
+const urgentLiveness = 7 / 8;
+/** On a full disk a round copies such a part of a segment: that is what the reserve is made for. */
+const reservedPart = 1 / deadFactor;
+/** While a round runs, the log may grow to so many times what makes a round begin. */
+const outrunFactor = 4;
 
 export class Checkpoints {
   readonly #journal: Journal;
@@ -81,7 +104,11 @@ export class Checkpoints {
   /** Where the log stood, in bytes, at the newest checkpoint. */
   #loggedBefore = 0;
   #round: Promise<void> | undefined;
-  #compaction: Compaction | undefined;
+  /** What the segments held when the round that runs began. */
+  #bytesBefore = 0;
+  #pinBytes = 0;
+  /** Pins that the next round leaves files of. */
+  unfoldedPins = 0;
   /** After a round that failed, the log grows by as much again before the next. */
   #nextTryBytes = 0;
   #isClosing = false;
@@ -95,13 +122,37 @@ export class Checkpoints {
     this.#bytes = start.bytes;
     this.#folded = start.sequence;
     this.#limits = limits;
+    this.countPins();
   }
 
-  get #logBytes(): number {
+  get isRunning(): boolean {
+    return this.#round !== undefined;
+  }
+
+  /** Of the newest one. */
+  get checkpointBytes(): number {
+    return this.#bytes;
+  }
+
+  /** What checkpoints and the files of pins take of the disk. */
+  get fileBytes(): number {
+    return this.#bytes + this.#pinBytes;
+  }
+
+  /** Called where pins were taken, dropped or folded. */
+  countPins(): void {
+    const pins = [...this.#journal.state.pins.values()];
+    this.unfoldedPins = pins.filter(({ position }) => position.sequence >= this.#folded).length;
+    this.#pinBytes = sumPinFiles(this.#journal.directory);
+  }
+
+  /** Records since the newest one. */
+  get logBytes(): number {
     return this.#log.bytes - this.#loggedBefore;
   }
 
-  get #dead(): number {
+  /** In segments that no pin keeps. */
+  get deadBytes(): number {
     const { unpinnedTotal, pinnedBytes } = this.#journal.state.use;
     return this.#segments.totalBytes - pinnedBytes - unpinnedTotal;
   }
@@ -110,23 +161,34 @@ export class Checkpoints {
     return (deadFactor - 1) * this.#journal.state.use.unpinnedTotal + 2 * this.#limits.fullSegmentBytes;
   }
 
+  get #dueLogBytes(): number {
+    return Math.max(this.#limits.logBytes, 2 * this.#bytes);
+  }
+
+  /** Whether more has been written since the round that runs began than it should be given while it runs. */
+  get isOutrun(): boolean {
+    if (this.#round === undefined) return false;
+    const written = this.#segments.totalBytes - this.#bytesBefore;
+    if (written > Math.max(this.#bytesBefore, outrunFactor * this.#limits.fullSegmentBytes)) return true;
+    return this.logBytes > outrunFactor * this.#dueLogBytes;
+  }
+
   /** Called after each transaction: begins a round where one is due. Never throws. */
   consider(): void {
-    if (this.#round !== undefined) {
-      // Who writes faster than this compacts pays with steps of its own.
-      if (this.#compaction !== undefined && this.#dead > 2 * this.#allowedDead) this.#tryStep();
-      return;
-    }
-    const isDue = this.#logBytes > Math.max(this.#limits.logBytes, 2 * this.#bytes) || this.#dead > this.#allowedDead;
+    if (this.#round !== undefined) return;
+    const isDue = this.logBytes > this.#dueLogBytes || this.deadBytes > this.#allowedDead;
     if (!isDue || this.#isClosing || this.#log.bytes < this.#nextTryBytes) return;
     this.run().catch(() => {});
   }
 
-  /** Runs a round; joins the one that runs. Rejects where it failed: then everything stays as it was before. */
-  run(): Promise<void> {
-    this.#round ??= this.#runRound().finally(() => {
+  /**
+   * Runs a round; joins the one that runs. Rejects where it failed: then everything stays as it was before. `isUrgent`: for
+   * want of room (G5).
+   */
+  run(isUrgent = false): Promise<void> {
+    this.#bytesBefore = this.#round === undefined ? this.#segments.totalBytes : this.#bytesBefore;
+    this.#round ??= this.#runRound(isUrgent).finally(() => {
       this.#round = undefined;
-      this.#compaction = undefined;
       // What was written while it ran may be due already.
       this.consider();
     });
@@ -138,14 +200,18 @@ export class Checkpoints {
     this.#isClosing = true;
     await this.#round?.catch(() => {});
     if (this.#journal.hasFailed) return;
-    if (this.#logBytes > this.#limits.closingLogBytes) await this.run().catch(() => {});
+    if (this.logBytes > this.#limits.closingLogBytes) await this.run().catch(() => {});
   }
 
-  async #runRound(): Promise<void> {
+  async #runRound(isUrgent: boolean): Promise<void> {
+    const { room } = this.#journal;
     try {
-      await this.#compact();
-      await this.#checkpoint();
+      await this.#tryRound(isUrgent).catch((error) => {
+        if (!isFull(error) || !room.releaseReserve()) throw error;
+        return this.#tryRound(isUrgent, reservedPart);
+      });
       this.failure = undefined;
+      await room.keepReserve();
     } catch (error) {
       this.failure = error;
       this.#nextTryBytes = this.#log.bytes + this.#limits.logBytes;
@@ -153,28 +219,44 @@ export class Checkpoints {
     }
   }
 
+  async #tryRound(isUrgent: boolean, copiedPart = 1): Promise<void> {
+    await this.#compact(isUrgent, copiedPart);
+    await this.#checkpoint();
+  }
+
   /** Frees mostly dead segments, a step a turn. */
-  async #compact(): Promise<void> {
-    if (this.#dead <= this.#allowedDead) return;
-    const { use } = this.#journal.state;
-    const isWorthIt = ([segment, size]: [number, number]) =>
-      use.pins(segment) === 0 && use.live(segment) > 0 && use.live(segment) < size / deadFactor;
-    const sparse = this.#segments.listFull().filter(isWorthIt);
-    this.#compaction = new Compaction(this.#journal, new Set(sparse.map(([segment]) => segment)));
-    while (this.#compaction !== undefined) {
+  async #compact(isUrgent: boolean, copiedPart: number): Promise<void> {
+    if (!isUrgent && this.deadBytes <= this.#allowedDead) return;
+    const { current } = this.#segments;
+    const isSparse = this.#journal.state.use.live(current) < urgentLiveness * this.#segments.sizeOf(current);
+    if (isUrgent && isSparse) this.#segments.appendAfter(current);
+    const isBound = isUrgent || copiedPart < 1 || this.#limits.quotaBytes !== Number.POSITIVE_INFINITY;
+    const most = isBound ? copiedPart * this.#limits.fullSegmentBytes : Number.POSITIVE_INFINITY;
+    const chosen = this.#chooseSparse(isUrgent ? urgentLiveness : 1 / deadFactor, most);
+    const compaction = new Compaction(this.#journal, chosen);
+    do {
       await nextTurn();
       this.#journal.throwIfFailed();
-      if (this.#compaction?.step()) this.#compaction = undefined;
-    }
+    } while (!compaction.step());
     this.#limits.onStep("compacted");
   }
 
-  #tryStep(): void {
-    try {
-      if (this.#compaction?.step()) this.#compaction = undefined;
-    } catch {
-      // The transaction before it stands; the round meets the same and fails.
+  /** The segments of which less than such a part is live, so many that no more bytes than `mostBytes` are copied. */
+  #chooseSparse(liveness: number, mostBytes: number): Set<number> {
+    const { use } = this.#journal.state;
+    const sparse = this.#segments
+      .listFull()
+      .map(([segment, size]) => ({ segment, live: use.live(segment), part: use.live(segment) / size }))
+      .filter(({ segment, live, part }) => use.pins(segment) === 0 && live > 0 && part < liveness)
+      .sort((a, b) => a.part - b.part);
+    const chosen = new Set<number>();
+    let left = mostBytes;
+    for (const { segment, live } of sparse) {
+      left -= live;
+      if (left < 0) break;
+      chosen.add(segment);
     }
+    return chosen;
   }
 
   async #checkpoint(): Promise<void> {
@@ -200,6 +282,8 @@ export class Checkpoints {
     for (const file of listSuperseded(directory, until.sequence)) await fs.promises.rm(file);
     const kept = new Set(pins.map(({ sequence }) => sequence));
     for (const file of listPinFiles(directory)) if (!kept.has(file.sequence)) await fs.promises.rm(file.path);
+    this.#log.forgetOlder();
+    this.countPins();
     this.#limits.onStep("logs removed");
     for (const segment of dead) {
       if (state.use.live(segment) > 0) throw new Error(`segment ${segment} came to life again`);
@@ -243,6 +327,15 @@ function listSuperseded(directory: string, sequence: number): string[] {
   const checkpoints = listCheckpoints(directory).filter((each) => each < sequence);
   const logs = listLogFiles(directory).filter(({ first }) => first <= sequence);
   return [...logs.map(({ path }) => path), ...checkpoints.map((each) => checkpointPath(directory, each))];
+}
+
+function sumPinFiles(directory: string): number {
+  return listPinFiles(directory).reduce((sum, { path }) => sum + fs.statSync(path).size, 0);
+}
+
+/** Whether a round found no room, itself or in its thread. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && ((error as NodeJS.ErrnoException).code === "ENOSPC" || isFull(error.cause));
 }
 
 async function foldInThread(task: FoldTask): Promise<number> {

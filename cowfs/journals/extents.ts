@@ -73,6 +73,16 @@ export function countBytes(extents: readonly Extent[], start: number, end: numbe
   return bytes;
 }
 
+/** How many bytes of a range lie in the journal's segments. */
+export function countOwnBytes(extents: readonly Extent[], start: number, end: number): number {
+  let bytes = 0;
+  for (let index = findExtent(extents, start); index < extents.length && extents[index].offset < end; index++) {
+    const { offset, length, address } = extents[index];
+    if (address !== lowerAddress) bytes += Math.min(offset + length, end) - Math.max(offset, start);
+  }
+  return bytes;
+}
+
 function continues(left: Extent, right: Extent): boolean {
   if (left.offset + left.length !== right.offset) return false;
   if (left.address === lowerAddress || right.address === lowerAddress) return left.address === right.address;

@@ -18,13 +18,15 @@ import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId } from "../file-system.ts";
 import { ChangeReader, ChangeWriter } from "./changes.ts";
 import { loadCheckpoint } from "./checkpoint-file.ts";
-import { type CheckpointLimits, Checkpoints, defaultLimits, removeLeftovers } from "./checkpoints.ts";
+import { type CheckpointLimits, Checkpoints, defaultLimits, removeLeftovers, scaleLimits } from "./checkpoints.ts";
 import { type Disk, realDisk, syncDirectory } from "./disk.ts";
 import { lowerAddress } from "./extents.ts";
 import { Identity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { Log } from "./log.ts";
 import type { LogPosition } from "./log-file.ts";
+import { Reserve } from "./reserve.ts";
+import { Room } from "./room.ts";
 import { Segments } from "./segments.ts";
 import { Snapshots } from "./snapshots.ts";
 import { type Change, firstLayerId, JournalState } from "./state.ts";
@@ -40,6 +42,7 @@ export class Journal {
   readonly directory: string;
   readonly state = new JournalState();
   readonly snapshots: Snapshots;
+  readonly room: Room;
   /** Grows with every change. */
   changeCount = 0;
   readonly #lock: number;
@@ -72,7 +75,9 @@ export class Journal {
       this.#identity.save(false, false);
       syncDirectory(directory);
       this.#checkpoints = new Checkpoints(this, this.#log, this.#segments, start, limits);
-      this.snapshots = new Snapshots(this, this.#segments);
+      const parts = { log: this.#log, segments: this.#segments, checkpoints: this.#checkpoints };
+      this.room = new Room(this, { ...parts, reserve: new Reserve(directory) }, limits);
+      this.snapshots = new Snapshots(this, this.#segments, this.#checkpoints);
     } catch (error) {
       this.#closeFiles();
       if (error instanceof XenoError) throw error;
@@ -91,7 +96,7 @@ export class Journal {
     } catch (cause) {
       throw unusable(`cannot create the journal directory ${directory}`, cause);
     }
-    return new Journal(directory, disk, { ...defaultLimits, ...limits });
+    return new Journal(directory, disk, scaleLimits({ ...defaultLimits, ...limits }));
   }
 
   get lineage(): Buffer {
@@ -124,9 +129,10 @@ export class Journal {
   transact(key: string | undefined, run: () => Buffer, bytes: number = transactionBytes): Buffer {
     if (this.#inTransaction) throw new Error("transactions do not nest");
     this.throwIfFailed();
+    // None yet while it opens.
+    if (this.#log.mustExtend(bytes)) this.room?.requireLog();
     this.#log.reserve(bytes);
     const reply = this.#record(key, run);
-    // None yet while it opens.
     this.#checkpoints?.consider();
     return reply;
   }
@@ -158,7 +164,10 @@ export class Journal {
     this.changeCount++;
   }
 
-  /** Appends file bytes; they count once a `lay` change points at them. Throws ENOSPC or EIO. */
+  /**
+   * Appends file bytes; they count once a `lay` change points at them. Throws ENOSPC or EIO. What clients write goes through
+   * `room.append`, which keeps the quota.
+   */
   appendData(bytes: Buffer): { address: number; checksum: number } {
     this.throwIfFailed();
     return { address: this.#segments.append(bytes), checksum: crc32(bytes) };
@@ -217,6 +226,7 @@ export class Journal {
   /** Syncs and closes. A failed journal is closed as it is. */
   async close(): Promise<void> {
     await this.#checkpoints.close();
+    await this.room.close();
     try {
       if (this.#failure === undefined) {
         this.flush();

@@ -57,6 +57,8 @@ export class Log {
   #reserved = 0;
   #pending: Buffer[] = [];
   #pendingBytes = 0;
+  /** What the files before it take of the disk, until they go. */
+  #olderBytes = 0;
   /** Bytes of records that were replayed or appended since opening. */
   bytes = 0;
 
@@ -105,10 +107,19 @@ export class Log {
     return this.#position.sequence;
   }
 
+  /** What its files take of the disk. */
+  get diskBytes(): number {
+    return this.#reserved + this.#olderBytes;
+  }
+
+  /** Whether the file must be extended before `bytes` more can be appended. */
+  mustExtend(bytes: number): boolean {
+    return this.#reserved < this.#end + this.#pendingBytes + bytes + recordHeaderBytes;
+  }
+
   /** Makes sure that `bytes` more can be appended. Throws ENOSPC, or EIO, before anything has changed. */
   reserve(bytes: number): void {
-    const wanted = this.#end + this.#pendingBytes + bytes + recordHeaderBytes;
-    while (this.#reserved < wanted) {
+    while (this.mustExtend(bytes)) {
       try {
         this.#reserved += this.#disk.write(this.#file, zeros, 0, stepBytes, this.#reserved);
       } catch (cause) {
@@ -196,11 +207,17 @@ export class Log {
       throw error;
     }
     this.#previous.push(this.#file);
+    this.#olderBytes += this.#reserved;
     this.#file = prepared;
     this.#path = next;
     this.#hasNewFile = true;
     this.#end = fileHeaderBytes;
     this.#reserved = stepBytes;
+  }
+
+  /** The files before the current one are gone. */
+  forgetOlder(): void {
+    this.#olderBytes = 0;
   }
 
   close(): void {
@@ -235,6 +252,7 @@ export class Log {
     else if (this.#file >= 0) fs.closeSync(this.#file);
     this.#file = file;
     this.#path = filePath;
+    this.#olderBytes += this.#reserved;
     this.#reserved = fs.fstatSync(file).size;
     const take = (payload: Buffer, record: number) => replay(payload, record <= marked);
     const scanned = scanLogFile(file, filePath, header, take);

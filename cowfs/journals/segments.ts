@@ -72,6 +72,11 @@ export class Segments {
     this.#current = Math.max(this.#current, segment + 1);
   }
 
+  /** The one that is appended to. */
+  get current(): number {
+    return this.#current;
+  }
+
   sizeOf(segment: number): number {
     return this.#sizes.get(segment) ?? 0;
   }

@@ -1,6 +1,8 @@
 /** The snapshots of an open journal: taking, listing and dropping pins (pins.ts), and forking from one (fork.ts). */
 import fs from "node:fs";
 import { XenoError } from "../errors.ts";
+import { runWithFaults } from "../fault.ts";
+import type { Checkpoints } from "./checkpoints.ts";
 import { type ForkLineage, makeFork } from "./fork.ts";
 import type { Journal } from "./journal.ts";
 import { maxPins, type Pin, pinPath, requirePinName, unknownPin } from "./pins.ts";
@@ -17,26 +19,35 @@ export interface Snapshot {
 }
 
 const pinBytes = 512;
+const roomDeadlineMs = 60_000;
 const segmentEntryBytes = 8;
 const nothing = Buffer.alloc(0);
 
 export class Snapshots {
   readonly #journal: Journal;
   readonly #segments: Segments;
+  readonly #checkpoints: Checkpoints;
   /** Pins that are being forked from, with how often. */
   readonly #forking = new Map<string, number>();
 
-  constructor(journal: Journal, segments: Segments) {
+  constructor(journal: Journal, segments: Segments, checkpoints: Checkpoints) {
     this.#journal = journal;
+    this.#checkpoints = checkpoints;
     this.#segments = segments;
   }
 
   /**
-   * Pins what the journal shows now, in the turn of the call; settles once that is on stable storage. Rejects with
-   * `pin-exists`, `pins-full`, `pin-name-invalid`, or what a transaction throws; then there is no pin.
+   * Pins what the journal shows now, in the turn of the call unless room must be made; settles once that is on stable
+   * storage. Rejects with `pin-exists`, `pins-full`, `pin-name-invalid`, or what a transaction throws; then there is no pin.
    */
   async take(name: string): Promise<Snapshot> {
     requirePinName(name);
+    const pin = await runWithFaults(() => this.#log(name), AbortSignal.timeout(roomDeadlineMs));
+    await this.#journal.sync();
+    return this.#describe(pin);
+  }
+
+  #log(name: string): Pin {
     const { state } = this.#journal;
     if (state.pins.has(name))
       throw new XenoError("pin-exists", `the journal ${this.#journal.directory} has a pin ${name} already`, {
@@ -46,6 +57,7 @@ export class Snapshots {
       throw new XenoError("pins-full", `the journal ${this.#journal.directory} has its ${maxPins} pins`, {
         hint: "Drop one that is not needed any more.",
       });
+    this.#journal.room.require(this.#journal.room.pinBytes, 0);
     const segments = state.use.liveSegments().sort((a, b) => a - b);
     const last = segments.at(-1);
     if (last !== undefined) this.#segments.appendAfter(last);
@@ -60,8 +72,8 @@ export class Snapshots {
       return nothing;
     };
     this.#journal.transact(undefined, log, pinBytes + segments.length * segmentEntryBytes);
-    await this.#journal.sync();
-    return this.#describe(pin);
+    this.#checkpoints.countPins();
+    return pin;
   }
 
   /** Oldest first. */
@@ -85,6 +97,7 @@ export class Snapshots {
       return nothing;
     };
     this.#journal.transact(undefined, log, pinBytes);
+    this.#checkpoints.countPins();
     await this.#journal.sync();
   }
 

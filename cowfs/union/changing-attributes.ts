@@ -32,6 +32,9 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
   if (size !== undefined) requireWritable(caller, before);
   if (Object.values(change).every((value) => value === undefined)) return;
   core.requireCopyUp(id);
+  const shorter = size !== undefined && size < before.size;
+  // What makes room is never refused for want of it.
+  if (!shorter && core.find(id) === undefined) core.journal.room.require(0, 1);
 
   const time = core.clock();
   const chosen = (wanted: Time | "now" | undefined, kept: Time): Time => (wanted === "now" ? time : (wanted ?? kept));
@@ -45,7 +48,6 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
     changed: time,
     verifier: undefined,
   };
-  const shorter = size !== undefined && size < before.size;
   const inode = core.copyUp(id);
   if (shorter) core.journal.apply({ kind: "cut", id, size });
   if (size !== undefined || ((uid !== undefined || gid !== undefined) && !isDirectory(inode.mode)))

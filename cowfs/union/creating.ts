@@ -75,6 +75,7 @@ export function linkEntry(core: UnionCore, caller: Caller, id: FileId, directory
   if (isDirectory(mode)) throw new FileSystemError("EPERM");
   if (links === 0) throw new FileSystemError("ENOENT");
   if (links >= maxLinks) throw new FileSystemError("EMLINK");
+  core.journal.room.require(0, 0);
   const time = core.clock();
   core.put(core.copyUp(id), { links: links + 1, changed: time });
   core.enter(directory, name, id, 0, time);
@@ -109,6 +110,7 @@ function createInode(
   requireDeviceNumber(deviceMajor);
   requireDeviceNumber(deviceMinor);
   const ownership = ownershipOf(caller, core.attributes(directory.id), type, change);
+  core.journal.room.require(target.length, 1);
   const time = core.clock();
   const { accessed = "now", modified = "now" } = change;
   const id = core.journal.allocateInode();

@@ -51,6 +51,7 @@ export function setExtendedAttribute(
   if (mode === "create" && known.has(name)) throw new FileSystemError("EEXIST");
   if (mode === "replace" && !known.has(name)) throw new FileSystemError("ENODATA");
   if (!known.has(name) && known.size >= maxCount) throw new FileSystemError("ENOSPC");
+  core.journal.room.require(value.length, 0);
   change(core, id, name, Buffer.from(value));
 }
 

@@ -4,7 +4,6 @@
  * core.ts holds what the operations share and its invariants; stack.ts the layers. Each operation first looks at all it
  * needs, where it may fault or refuse, and only then changes anything.
  */
-import fs from "node:fs";
 import { FileSystemError, type XenoError } from "../errors.ts";
 import type {
   AttributeChange,
@@ -49,7 +48,7 @@ export interface UnionOptions {
   readonly onMountError?: (error: XenoError) => void;
   /** What the journal writes to; tests make it fail. */
   readonly disk?: Disk;
-  /** When the journal folds its log, and how. */
+  /** The journal's quota, and when it folds its log. */
   readonly limits?: Partial<CheckpointLimits>;
   readonly signal: AbortSignal;
 }
@@ -151,16 +150,9 @@ export class UnionFileSystem implements FileSystem {
     return listDirectory(this.core, caller, directory, cookie, limit);
   }
 
-  /** The space of the file system that the journal lies on: that is where writes go. */
+  /** The journal's: that is where writes go. */
   statistics(): Statistics {
-    const host = fs.statfsSync(this.core.journal.directory);
-    return {
-      totalBytes: host.blocks * host.bsize,
-      freeBytes: host.bfree * host.bsize,
-      availableBytes: host.bavail * host.bsize,
-      totalFiles: host.files,
-      freeFiles: host.ffree,
-    };
+    return this.core.journal.room.statistics;
   }
 
   write(caller: Caller, id: FileId, offset: number, data: Buffer): void {

@@ -1,5 +1,6 @@
 /** WRITE: bytes go to the journal's segments; the file keeps what it did not overwrite, wherever that lies. */
 import type { Caller, FileId } from "../file-system.ts";
+import { countOwnBytes } from "../journals/extents.ts";
 import type { UnionCore } from "./core.ts";
 import { dropCapabilities } from "./extended-attributes.ts";
 import { modeAfterWrite, requireWritable } from "./permissions.ts";
@@ -14,7 +15,8 @@ export function writeFile(core: UnionCore, caller: Caller, id: FileId, offset: n
   requireSize(offset);
   requireSize(offset + data.length);
   if (data.length === 0) return;
-  const { address, checksum } = core.journal.appendData(data);
+  const own = core.find(id)?.extents ?? [];
+  const { address, checksum } = core.journal.room.append(data, countOwnBytes(own, offset, offset + data.length));
   const inode = core.copyUp(id);
   core.journal.apply({ kind: "lay", id, extent: { offset, length: data.length, address }, checksum });
   dropCapabilities(core, inode);

@@ -11,6 +11,7 @@ export const defaultInit = "/sbin/init";
 export interface ExportOpening {
   readonly url: string;
   readonly journal: string;
+  readonly quotaBytes?: number;
   readonly resolve: ResolveLayer;
   readonly bootEpoch: number;
   readonly requirePrivilegedPort?: boolean;
@@ -37,11 +38,12 @@ export interface OpenedExport {
 
 /** Rejects with what the journal or a layer of the root rejects with, and then nothing stays open. */
 export async function openExport(opening: ExportOpening): Promise<OpenedExport> {
-  const { url, journal, resolve, signal, onTrouble = () => {} } = opening;
+  const { url, journal, quotaBytes, resolve, signal, onTrouble = () => {} } = opening;
   let mountError: XenoError | undefined;
   let isOpening = true;
   const union = await openUnion({
     journal,
+    limits: quotaBytes === undefined ? {} : { quotaBytes },
     base: url,
     resolve,
     signal,

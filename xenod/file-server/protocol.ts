@@ -1,5 +1,6 @@
 /** What is said over the file server's control socket: HTTP, JSON, version 1. */
 import { type Static, Type } from "typebox";
+import { minQuotaBytes } from "../../cowfs/journals/checkpoints.ts";
 import { pinNamePattern } from "../../cowfs/journals/pins.ts";
 import type { NfsCounters } from "../../cowfs/nfs/counters.ts";
 import type { LivePolicy } from "../../templates/layers/live-policy.ts";
@@ -28,6 +29,8 @@ export const ExportSpecification = Type.Object(
     tree: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
     /** The journal's directory: absolute. */
     journal: Type.String({ pattern: "^/", maxLength: 1024 }),
+    /** What the journal's directory may take of the disk. Default: what there is. */
+    quotaBytes: Type.Optional(Type.Integer({ minimum: minQuotaBytes, maximum: Number.MAX_SAFE_INTEGER })),
     listen: ListenAddress,
     /** Where the guest's boot epochs begin: at that of the checkpoint that it resumes. Default 0. */
     bootEpoch: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),

@@ -160,12 +160,13 @@ export class ServedExport {
   }
 
   async #openFileSystem(): Promise<void> {
-    const { url, tree, journal, requirePrivilegedPort, initPath } = this.specification;
+    const { url, tree, journal, quotaBytes, requirePrivilegedPort, initPath } = this.specification;
     const pull = this.#context.pullBoot(this.#events.init === undefined);
     this.#pull = pull;
     const opened = await openExport({
       url,
       journal,
+      quotaBytes,
       requirePrivilegedPort,
       initPath,
       bootEpoch: this.bootEpoch,
