@@ -142,7 +142,7 @@ export class Room {
     // Of what compaction copies, as much as it does while there is no want.
     const copied = this.#segments.totalBytes > fullSegmentBytes ? fullSegmentBytes / 4 : 0;
     // More than needed where there is more: it must still do after the round that it was for.
-    this.#keeping = this.#reserve.ensure(2 * this.#foldBytes + copied, this.#foldBytes + copied);
+    this.#keeping = this.#reserve.ensure(1.25 * this.#foldBytes + copied, this.#foldBytes + copied);
     await this.#keeping;
   }
 
