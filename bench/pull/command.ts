@@ -10,12 +10,12 @@ import { bootTwice } from "./boot-twice.ts";
 import { measureReading } from "./measure-reading.ts";
 import { formatReport } from "./report.ts";
 
-export const pullUsage = "pull [--no-boots] [--runs N] [--json]";
+export const pullUsage = "pull [--only reading|boots] [--runs N] [--json]";
 
 const service = new URL("../../control/demo/apache.sh", import.meta.url).pathname;
 
 export async function runPull(options: string[], signal: AbortSignal): Promise<number> {
-  const { boots: withBoots, runs, json } = readFlags(options);
+  const { only, runs, json } = readFlags(options);
   const narrator = createNarrator();
   const home = findHome();
   const machine = await describeMachine();
@@ -27,12 +27,13 @@ export async function runPull(options: string[], signal: AbortSignal): Promise<n
   await using cleanup = new AsyncDisposableStack();
   const directory = await takeDirectory(home, cleanup);
   const ref = await layers.resolveUrl(templateUrl, signal);
-  const reading = await measureReading({ store, ref, directory, runs, tell: narrator.tell, signal });
+  const { tell } = narrator;
+  const reading = only === "boots" ? undefined : await measureReading({ store, ref, directory, runs, tell, signal });
   let boots: Awaited<ReturnType<typeof bootTwice>> | undefined;
-  if (withBoots) {
+  if (only !== "reading") {
     await prepareKernel(preparation);
     const overlay = await prepareOverlay(preparation, service);
-    boots = await bootTwice({ home, store, template: ref, overlay, directory, cleanup, tell: narrator.tell, signal });
+    boots = await bootTwice({ home, store, template: ref, overlay, directory, cleanup, tell, signal });
   }
   await layers.close();
   await cleanup.disposeAsync();
@@ -41,15 +42,17 @@ export async function runPull(options: string[], signal: AbortSignal): Promise<n
   return 0;
 }
 
-function readFlags(options: string[]): { boots: boolean; runs: number; json: boolean } {
+function readFlags(options: string[]): { only?: string; runs: number; json: boolean } {
   try {
     const { values } = parseArgs({
       args: options,
-      options: { "no-boots": { type: "boolean" }, runs: { type: "string" }, json: { type: "boolean" } },
+      options: { only: { type: "string" }, runs: { type: "string" }, json: { type: "boolean" } },
     });
     const runs = Number(values.runs ?? "5");
     if (!Number.isInteger(runs) || runs < 1 || runs > 100) throw new UsageError("--runs is a number from 1 to 100");
-    return { boots: !values["no-boots"], runs, json: values.json ?? false };
+    const { only, json = false } = values;
+    if (only !== undefined && only !== "reading" && only !== "boots") throw new UsageError(`there is no '${only}'`);
+    return { only, runs, json };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }

@@ -7,31 +7,35 @@ import type { ReadingFigures } from "./measure-reading.ts";
 export interface PullReport {
   readonly machine: Machine;
   readonly template: TreeFigures;
-  readonly reading: ReadingFigures;
+  readonly reading: ReadingFigures | undefined;
   readonly boots: readonly BootFigures[] | undefined;
 }
 
 export function formatReport({ machine, template, reading, boots }: PullReport): string {
-  const { bytes, firstByteMs, pulledMs, lazy, resident, file } = reading;
-  const lines = [
-    `pull: a template of ${template.files} files, ${formatBytes(template.bytes)}`,
-    formatMachine(machine),
-    "",
-    `From a directory: first byte after ${firstByteMs.toFixed(0)} ms, all of it read after ${(pulledMs / 1000).toFixed(1)} s.`,
-    `Reading ${formatBytes(bytes)} in pieces of 64 KiB at most, page cache warm; GOAL is at least 0.9 of what is resident.`,
-    formatTable([
-      { what: "pulled lazily in this life", "MB/s": Math.round(lazy), "of resident": (lazy / resident).toFixed(2) },
-      { what: "resident since an earlier life", "MB/s": Math.round(resident), "of resident": "1.00" },
-      { what: "one plain file", "MB/s": Math.round(file), "of resident": (file / resident).toFixed(2) },
-    ]),
-  ];
+  const lines = [`pull: a template of ${template.files} files, ${formatBytes(template.bytes)}`, formatMachine(machine)];
+  if (reading !== undefined) lines.push(...describeReading(reading));
   if (boots !== undefined)
     lines.push(
+      "",
       "Two XenoServers with empty caches, one after the other, until the page came. GOAL: at most 10 % of the template",
       "on the first, at least 95 % ready on the later one.",
       formatTable(boots.map((boot) => bootRow(boot, template))),
     );
   return `${lines.join("\n")}\n`;
+}
+
+function describeReading({ bytes, firstByteMs, pulledMs, lazy, resident, file }: ReadingFigures): string[] {
+  const rows = [
+    { what: "pulled lazily in this life", "MB/s": Math.round(lazy), "of resident": (lazy / resident).toFixed(2) },
+    { what: "resident since an earlier life", "MB/s": Math.round(resident), "of resident": "1.00" },
+    { what: "one plain file", "MB/s": Math.round(file), "of resident": (file / resident).toFixed(2) },
+  ];
+  return [
+    "",
+    `From its store: first byte after ${firstByteMs.toFixed(0)} ms, all of it read after ${(pulledMs / 1000).toFixed(1)} s.`,
+    `Reading ${formatBytes(bytes)} in pieces of 64 KiB at most, page cache warm; GOAL is 0.9 of what is resident.`,
+    formatTable(rows),
+  ];
 }
 
 function bootRow(boot: BootFigures, template: TreeFigures) {

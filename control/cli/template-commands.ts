@@ -9,6 +9,7 @@ import { parseTemplateName } from "../../templates/names/template-name.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
 import { readContext } from "./context.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
+import { createPrecacheCommand } from "./precache-command.ts";
 import { withProgress } from "./progress.ts";
 
 export function createTemplateCommands(): Command {
@@ -102,6 +103,8 @@ Examples:
       const { tree, layout, version } = await layers.resolveUrl(url, signal);
       printResult(json, { url, version, tree, layout });
     });
+
+  template.addCommand(createPrecacheCommand());
 
   return template;
 }

@@ -20,6 +20,8 @@ export interface ServiceDeployment {
   /** Closes the port that leads to the guest. */
   readonly cleanup: AsyncDisposableStack;
   readonly signal: AbortSignal;
+  /** How long the page may take; default 300,000. */
+  readonly deadlineMs?: number;
 }
 
 export interface ServiceAnswer {
@@ -32,7 +34,7 @@ export interface ServiceAnswer {
 
 /** Rejects with what the deployment failed with, or `page-missing`; the domain may then still exist. */
 export async function deployAndFetch(deployment: ServiceDeployment): Promise<ServiceAnswer> {
-  const { server, overlay, clientNamespace, onStep, cleanup, signal } = deployment;
+  const { server, overlay, clientNamespace, onStep, cleanup, signal, deadlineMs = pageDeadlineMs } = deployment;
   const document = { name: "apache", overlay, kernel: kernelUrl, ...guestSize };
   const tell = (_server: string, step: string, at: number) => onStep(step, at);
   const [{ domain, error }] = await deployEverywhere([server], document, tell, signal);
@@ -41,7 +43,7 @@ export async function deployAndFetch(deployment: ServiceDeployment): Promise<Ser
   const forwarder = await forwardPorts(clientNamespace, [{ listen: { host: "127.0.0.1", port: 0 }, target }]);
   cleanup.defer(() => forwarder.close());
   const url = `http://127.0.0.1:${forwarder.ports[0]}/`;
-  await waitForPage(url, pageText, pageDeadlineMs, signal);
+  await waitForPage(url, pageText, deadlineMs, signal);
   const answeredAt = Date.now();
   return { url, answeredAt, domain: await server.client.domain(domain.name, signal) };
 }

@@ -8,6 +8,7 @@ import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { ServerEvent } from "../daemon/event-feed.ts";
 import type { Task } from "../daemon/task-list.ts";
 import type { DomainView, ServerStatus } from "../daemon/xeno-server.ts";
+import type { PrecacheRequest, PrecacheStatus } from "../file-server/protocol.ts";
 import type { Endpoint } from "../http/endpoint.ts";
 import { JsonClient } from "../http/json-client.ts";
 
@@ -81,6 +82,15 @@ export class XenodClient {
       if (task.state === "failed")
         throw new XenoError(task.error!.code, task.error!.message, { hint: task.error!.hint });
     }
+  }
+
+  /** Begins to precache, or says how far it is. Sent again with the same id, it is the same request. */
+  precache(id: string, request: PrecacheRequest, signal?: AbortSignal): Promise<PrecacheStatus> {
+    return this.#client.request({ method: "PUT", path: `/v1/precache/${id}`, body: request, signal });
+  }
+
+  async cancelPrecache(id: string): Promise<void> {
+    await this.#client.request({ method: "DELETE", path: `/v1/precache/${id}` });
   }
 
   domains(signal?: AbortSignal): Promise<DomainRecord[]> {

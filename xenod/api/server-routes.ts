@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import type { ServerEvent } from "../daemon/event-feed.ts";
 import type { XenoServer } from "../daemon/xeno-server.ts";
+import { addPrecacheRoutes } from "../file-server/control-routes.ts";
 import { streamEvents } from "./event-stream.ts";
 import type { Metrics } from "./metrics.ts";
 import * as schemas from "./schemas.ts";
@@ -39,6 +40,7 @@ export function addServerRoutes(api: FastifyInstance, server: XenoServer, option
       streamEvents(reply.raw, server.events, present);
     },
   );
+  addPrecacheRoutes(api, server.precaching, "/v1");
   api.post<{ Body: schemas.ShutdownBody }>(
     "/v1/shutdown",
     {

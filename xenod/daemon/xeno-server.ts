@@ -22,7 +22,7 @@ import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/m
 import { openStore } from "../../xenostore/stores/open-store.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
-import type { ExportStatus, FileServerStatus, PullSettings } from "../file-server/protocol.ts";
+import type { ExportStatus, FileServerStatus, PrecacheRequest, PullSettings } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
 import type { Hypervisor } from "../hypervisors/hypervisor.ts";
 import { domainFiles } from "../hypervisors/qemu/command-line.ts";
@@ -220,6 +220,12 @@ export class XenoServer {
       return { domain: name };
     });
   }
+
+  /** The file server's: it owns the cache. */
+  readonly precaching = {
+    ask: (id: string, request: PrecacheRequest) => this.#host.fileServer.precache(id, request, this.#ending.signal),
+    cancel: (id: string) => this.#host.fileServer.cancelPrecache(id),
+  };
 
   domains(): DomainRecord[] {
     return this.#host.records.list().map(withoutContents);

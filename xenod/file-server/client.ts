@@ -7,6 +7,8 @@ import type {
   ExportStatus,
   FileServerStatus,
   FileToLay,
+  PrecacheRequest,
+  PrecacheStatus,
   SnapshotFork,
   SnapshotReference,
 } from "./protocol.ts";
@@ -76,6 +78,16 @@ export class FileServerClient {
 
   status(signal?: AbortSignal): Promise<FileServerStatus> {
     return this.#client.request({ method: "GET", path: "/status", signal });
+  }
+
+  /** Begins to precache, or says how far it is: see precaching.ts. */
+  precache(id: string, request: PrecacheRequest, signal?: AbortSignal): Promise<PrecacheStatus> {
+    return this.#client.request({ method: "PUT", path: `/precache/${id}`, body: request, signal });
+  }
+
+  /** What is here stays. Missing is fine. */
+  async cancelPrecache(id: string): Promise<void> {
+    await this.#client.request({ method: "DELETE", path: `/precache/${id}` });
   }
 
   close(): Promise<void> {

@@ -1,13 +1,26 @@
 import type { FastifyInstance } from "fastify";
 import { type Static, Type } from "typebox";
 import type { ExportTable } from "./export-table.ts";
-import { ExportSpecification, exportIdPattern, type FileServerStatus, FileToLay } from "./protocol.ts";
+import type { Precaching } from "./precaching.ts";
+import {
+  ExportSpecification,
+  exportIdPattern,
+  type FileServerStatus,
+  FileToLay,
+  PrecacheRequest,
+  type PrecacheStatus,
+  requestIdPattern,
+} from "./protocol.ts";
 import { addSnapshotRoutes } from "./snapshot-routes.ts";
 
 const Parameters = Type.Object({ id: Type.String({ pattern: exportIdPattern }) });
 type Parameters = Static<typeof Parameters>;
 
-export function addControlRoutes(server: FastifyInstance, table: ExportTable, status: () => FileServerStatus): void {
+export function addControlRoutes(
+  server: FastifyInstance,
+  { table, precaching, status }: { table: ExportTable; precaching: Precaching; status: () => FileServerStatus },
+): void {
+  addPrecacheRoutes(server, precaching);
   const schema = { params: Parameters };
   server.get("/status", async () => status());
   server.get<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => table.status(params.id));
@@ -28,6 +41,31 @@ export function addControlRoutes(server: FastifyInstance, table: ExportTable, st
     "/exports/:id/files",
     { schema: { ...schema, body: Type.Array(FileToLay, { maxItems: 1000 }) }, bodyLimit: maxFilesBytes },
     async ({ params, body }) => table.layFiles(params.id, body),
+  );
+}
+
+/** What a file server does by itself, and Xenod for its clients. */
+export function addPrecacheRoutes(
+  server: FastifyInstance,
+  precaching: {
+    ask(id: string, request: PrecacheRequest): PrecacheStatus | Promise<PrecacheStatus>;
+    cancel(id: string): Promise<void>;
+  },
+  prefix = "",
+): void {
+  const params = Type.Object({ id: Type.String({ pattern: requestIdPattern }) });
+  server.put<{ Params: Parameters; Body: PrecacheRequest }>(
+    `${prefix}/precache/:id`,
+    { schema: { params, body: PrecacheRequest, summary: "Begin to precache, or say how far it is" } },
+    async ({ params, body }) => precaching.ask(params.id, body),
+  );
+  server.delete<{ Params: Parameters }>(
+    `${prefix}/precache/:id`,
+    { schema: { params, summary: "Stop precaching; what is here stays" } },
+    async ({ params }) => {
+      await precaching.cancel(params.id);
+      return {};
+    },
   );
 }
 

@@ -124,6 +124,36 @@ export interface FileServerStatus {
   readonly pulled: PullCounters;
 }
 
+export const requestIdPattern = "^[A-Za-z0-9_-]{8,64}$";
+
+export const PrecacheRequest = Type.Object(
+  {
+    urls: Type.Array(Type.String({ maxLength: 1024 }), { minItems: 1, maxItems: 256 }),
+    /** Only what the boot traces name. */
+    traceOnly: Type.Optional(Type.Boolean()),
+    bytesPerSecond: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export type PrecacheRequest = Static<typeof PrecacheRequest>;
+
+export interface PrecacheItem {
+  readonly url: string;
+  readonly tree?: string;
+  readonly phase: "waiting" | "trace" | "all" | "done" | "failed";
+  /** Of this phase. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** Bytes of content that came into the cache for this request, once a phase is over. */
+  readonly broughtBytes: number;
+  readonly error?: ErrorBody;
+}
+
+export interface PrecacheStatus {
+  readonly items: readonly PrecacheItem[];
+  readonly isOver: boolean;
+}
+
 /** `<state>/file-server.json`: what the worker needs to know before it is asked anything. */
 export interface FileServerConfiguration {
   readonly format: 1;

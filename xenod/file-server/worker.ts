@@ -13,6 +13,7 @@ import { addControlRoutes } from "./control-routes.ts";
 import { ExportTable } from "./export-table.ts";
 import { fileServerFiles } from "./files.ts";
 import { KeeperChannel } from "./keeper-channel.ts";
+import { Precaching } from "./precaching.ts";
 import type { FileServerConfiguration } from "./protocol.ts";
 
 process.umask(0o077);
@@ -39,7 +40,8 @@ await table.load();
 
 const control = createJsonServer((error) => log(`defect: ${(error as Error).stack ?? error}`));
 const started = Date.now();
-addControlRoutes(control, table, () => ({
+const precaching = new Precaching(layers);
+const status = () => ({
   name: configuration.name,
   keeper: process.ppid,
   worker: process.pid,
@@ -47,7 +49,8 @@ addControlRoutes(control, table, () => ({
   exports: table.list(),
   traffic: meter.rows(),
   pulled: layers.counters,
-}));
+});
+addControlRoutes(control, { table, precaching, status });
 await control.ready();
 control.server.listen((await keeper.control()) as never);
 
@@ -56,6 +59,7 @@ async function end(): Promise<void> {
   if (isEnding) return;
   isEnding = true;
   await control.close();
+  await precaching.close();
   await table.close();
   await layers.close();
   process.exit(0);

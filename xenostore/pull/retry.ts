@@ -12,8 +12,8 @@ export interface RetryPolicy {
   readonly patienceMs: number;
   readonly firstPauseMs: number;
   readonly maxPauseMs: number;
-  /** One request may take so long before it is given up and counts as failed. */
-  readonly attemptMs: number;
+  /** One request may take so long before it is given up and counts as failed; for ever by default. */
+  readonly attemptMs?: number;
 }
 
 export const defaultRetryPolicy: RetryPolicy = {
@@ -32,12 +32,13 @@ export async function retryStore<T>(
 ): Promise<T> {
   const end = performance.now() + policy.patienceMs;
   for (let pauseMs = policy.firstPauseMs; ; pauseMs = Math.min(policy.maxPauseMs, pauseMs * 2)) {
-    const deadline = AbortSignal.timeout(policy.attemptMs);
+    const { attemptMs } = policy;
+    const deadline = attemptMs === undefined ? undefined : AbortSignal.timeout(attemptMs);
     try {
-      return await attempt(AbortSignal.any([signal, deadline]));
+      return await attempt(deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
     } catch (error) {
       signal.throwIfAborted();
-      const failure = deadline.aborted ? tooSlow(policy.attemptMs, error) : error;
+      const failure = deadline?.aborted ? tooSlow(attemptMs!, error) : error;
       const pause = pauseMs * (0.5 + random() / 2);
       if (!isPassing(failure) || performance.now() + pause > end) throw failure;
       await delay(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
