@@ -1,6 +1,7 @@
 /** `xeno cache`: what the caches of this machine's XenoServers, and of the commands themselves, hold. */
 import fs from "node:fs/promises";
 import { Command } from "commander";
+import { XenoError } from "../../cowfs/errors.ts";
 import { fileServerFiles } from "../../xenod/file-server/files.ts";
 import { listCachedFiles, treesOf } from "../../xenostore/pull/cache-files.ts";
 import { evict } from "../../xenostore/pull/evict.ts";
@@ -117,11 +118,15 @@ export function createCacheCommands(): Command {
 
 async function findCaches(home: Home, on: readonly string[] | undefined): Promise<NamedCache[]> {
   const servers = on === undefined ? await listServers(home) : await findServers(home, on);
-  // Those elsewhere see to their own.
   const caches = servers.filter(isLocal).map(({ name, stateDirectory }) => ({
     name,
     trees: treesOf(fileServerFiles(stateDirectory).cache),
   }));
+  const remote = servers.find((server) => !isLocal(server));
+  if (on !== undefined && remote !== undefined)
+    throw new XenoError("server-remote", `the cache of XenoServer ${remote.name} is on another machine`, {
+      hint: "Run the command there.",
+    });
   if (on !== undefined) return caches;
   // A command takes the first that no other one has: see home.ts.
   for (const index of await fs.readdir(home.at("cache")).catch(() => []))

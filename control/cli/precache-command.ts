@@ -52,7 +52,7 @@ Examples:
           show([...shown].map(([name, text]) => `${name}: ${text}`).join("; "));
         };
         const asked = servers.map((registered) =>
-          precacheOn(registered.name, connectServer(registered), request, tellProgress, signal),
+          precacheOn(registered.name, connectServer(home, registered), request, tellProgress, signal),
         );
         return (await Promise.all(asked)).flat();
       });
@@ -79,11 +79,12 @@ function toUrl(name: string): string {
 /** A row for each URL, once all are done or failed. */
 async function precacheOn(
   server: string,
-  client: XenodClient,
+  connecting: Promise<XenodClient>,
   request: PrecacheRequest,
   tellProgress: (server: string, text: string) => void,
   signal: AbortSignal,
 ) {
+  const client = await connecting;
   const id = randomUUID();
   const started = performance.now();
   const seconds = () => Number(((performance.now() - started) / 1000).toFixed(1));
