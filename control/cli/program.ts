@@ -3,12 +3,16 @@ import { Command } from "commander";
 import { createCacheCommands } from "./cache-commands.ts";
 import { createConsoleCommand } from "./console-command.ts";
 import { setSignal } from "./context.ts";
+import { createCorporationCommands } from "./corporation-commands.ts";
 import { createDeployCommand } from "./deploy-command.ts";
 import { createDoctorCommand } from "./doctor-command.ts";
 import { createDomainCommands } from "./domain-commands.ts";
+import { createFindCommand } from "./find-command.ts";
 import { createForwardCommand } from "./forward-command.ts";
+import { createInformationCommands } from "./information-commands.ts";
 import { createKeyCommands } from "./key-commands.ts";
 import { createMountCommand } from "./mount-command.ts";
+import { createOrderCommands } from "./order-commands.ts";
 import { createOverlayCommands } from "./overlay-commands.ts";
 import { createServeCommand } from "./serve-command.ts";
 import { createServerCommands } from "./server-commands.ts";
@@ -47,6 +51,10 @@ Example:
     ...createDomainCommands(),
     createConsoleCommand(),
     createForwardCommand(),
+    createCorporationCommands(),
+    createOrderCommands(),
+    createInformationCommands(),
+    createFindCommand(),
   ];
   for (const command of commands) {
     program.addCommand(command);

@@ -45,7 +45,8 @@ function adapt(database: DatabaseSync) {
   return {
     close: () => database.close(),
     prepare(sql: string) {
-      const statement = prepare(sql);
+      // A transaction that begins to write when another process has written since it began to read would fail.
+      const statement = prepare(sql === "begin" ? "begin immediate" : sql);
       return {
         reader: statement.columns().length > 0,
         all: (values: readonly unknown[]) => statement.all(...(values as SQLInputValue[])),

@@ -1,6 +1,8 @@
 /** The asking side of a node's API. */
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ErrorBody } from "../../xenod/http/json-server.ts";
+import type { FindResult } from "../search/find-servers.ts";
+import type { Query } from "../search/query.ts";
 import type { Advertisement } from "./advertisement.ts";
 import type { Change, Found } from "./inverted-file.ts";
 
@@ -35,6 +37,11 @@ export class InformationClient {
     return this.#ask(
       `/v1/lookup?${new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]))}`,
     );
+  }
+
+  /** Where the node searches as well (control/search). */
+  findServers(query: Query): Promise<FindResult> {
+    return this.#ask("/v1/find", { method: "POST", body: JSON.stringify(query) });
   }
 
   listChanges(since: number): Promise<{ life: string; changes: Change[] }> {
