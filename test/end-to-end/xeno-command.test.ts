@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from "ava";
 import { execa } from "execa";
 import { localPrefix } from "../../control/cli/run-server.ts";
 import { waitForPage } from "../../control/demo/pages.ts";
+import { forwardPorts } from "../../xenod/links/forwarder.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
 import { sweepLinks } from "../../xenod/links/sweep.ts";
 import { makeXeno, poll, type RunningCommand, type Xeno } from "../control/cli/xeno.ts";
@@ -88,6 +89,7 @@ test.serial("a deployment with a XenoServer down goes on with the others; the ex
     overlay,
     environment: { STAGE: "test" },
     files: [{ path: "/etc/note", content: "for all" }],
+    ports: [{ published: 8080, guest: 80 }],
     servers: { a: { hostname: "earl", files: [{ path: "/etc/note", content: "for a" }] }, b: {} },
   };
   const folder = await xeno.write("web", { "web.json": JSON.stringify(document) });
@@ -125,6 +127,16 @@ test.serial("the guest is reached by forward, logs and console", async (t) => {
   const port = forward.result.listening.split(":")[1];
   t.is((await xeno.fail(["forward", "a/web", `${port}:80`])).code, "listen-failed");
   t.is(await forward.end(), 0);
+  // The port is published on the XenoServer's own address, which the client's namespace reaches.
+  const network = localPrefix(xeno.home);
+  const number = JSON.parse(await readFile(join(xeno.home, "servers/a/server.json"), "utf8")).number;
+  const target = { host: `10.77.0.${10 + number}`, port: 8080 };
+  const published = await forwardPorts(`${network}.client`, [{ listen: { host: "127.0.0.1", port: 0 }, target }]);
+  t.teardown(() => published.close());
+  const publishedUrl = `http://127.0.0.1:${published.ports[0]}/`;
+  await t.notThrowsAsync(waitForPage(publishedUrl, "page of earl", 30_000, AbortSignal.timeout(60_000)));
+  const taken = await xeno.run(["deploy", overlay, "--on", "a", "--memory", "128", "--port", "8080:1", "--json"]);
+  t.is(JSON.parse(taken.stdout)[0].error.code, "port-taken");
   const { log } = await xeno.json("logs", "a/web");
   t.regex(log, /guest: up/);
 

@@ -39,7 +39,7 @@ export function admitMemory(memoryMiB: number, records: readonly DomainRecord[])
 }
 
 /** What a document may ask for and this XenoServer does not do: refused, so that nobody counts on it. */
-const notDone = ["cpu", "network", "journalMiB", "ports"] as const;
+const notDone = ["cpu", "network", "journalMiB"] as const;
 
 /** Throws `not-supported`. */
 export function refuseWhatIsNotDone(deployment: Deployment): void {

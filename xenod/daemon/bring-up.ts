@@ -10,7 +10,7 @@ import { readBootId } from "../processes.ts";
 import { locateKernel } from "./deployment.ts";
 import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
-import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
+import { describeExport, describeGuestLink, type Host, releaseResources } from "./host.ts";
 
 export interface BringUp {
   /** Laid over the root first: where the guest has never run. */
@@ -39,7 +39,7 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
   record.exported = true;
   await records.save(record);
   undoLater("link and export", () => releaseResources(host, record));
-  const link = await createLink({ ...describeLinkOf(host, name), address: record.address });
+  const link = await createLink(describeGuestLink(host, record));
   const { events, ...opened } = await fileServer.putExport(name, describeExport(host, record), signal);
   const { hasInit } = files.length === 0 ? opened : await fileServer.layFiles(name, files, signal);
   step("template", events.layers);

@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { admitMemory, isUp, refuseWhatIsNotDone } from "./admission.ts";
+import { admitPorts } from "./admit-ports.ts";
 import { chooseName, type Deployment, locateKernel } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { watchBoot } from "./follow-domain.ts";
@@ -85,6 +86,11 @@ export class Deployments {
       throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
     const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
     admitMemory(deployment.memoryMiB, all);
+    admitPorts(
+      deployment,
+      this.#host.ports,
+      all.filter(({ state }) => isUp(state)),
+    );
     const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending);
     const { url: kernelUrl } = locateKernel(deployment);
     const kernel = kernelUrl === deployment.overlay ? overlay : await this.#layers.resolveUrl(kernelUrl, this.#ending);
@@ -134,6 +140,11 @@ export class Deployments {
             hint: "xeno ps shows what it does",
           });
         admitMemory(record.deployment.memoryMiB, records.list());
+        admitPorts(
+          record.deployment,
+          this.#host.ports,
+          records.list().filter(({ state }) => isUp(state)),
+        );
         const taken = records.list();
         record.address = pool?.choose((candidate) => taken.some(({ address }) => address === candidate));
         record.intent = "running";

@@ -7,6 +7,7 @@ import { fileServerPort, serverAddress } from "../links/addresses.ts";
 import { deleteLink, nameLink } from "../links/guest-link.ts";
 import type { SerialQueues } from "../serial-queues.ts";
 import type { AddressPool } from "./address-pool.ts";
+import type { PortSettings } from "./admit-ports.ts";
 import type { DomainRecord, DomainRecords } from "./domain-record.ts";
 import type { KernelImages } from "./kernel-images.ts";
 
@@ -16,6 +17,7 @@ export interface Host {
   readonly linkPrefix: string;
   /** Undefined where there is no network for guests: they reach their file server only. */
   readonly pool: AddressPool | undefined;
+  readonly ports: PortSettings;
   readonly hypervisor: Hypervisor;
   readonly fileServer: FileServerClient;
   readonly records: DomainRecords;
@@ -33,7 +35,12 @@ export interface Host {
 const epochsOfStart = 65_536;
 
 export function describeLinkOf(host: Host, name: string) {
-  return { prefix: host.linkPrefix, server: host.name, domain: name };
+  return { prefix: host.linkPrefix, server: host.name, domain: name, isOnHost: host.ports.isOnHost };
+}
+
+/** A domain's link as it is made, each time the same. */
+export function describeGuestLink(host: Host, { name, address, deployment }: DomainRecord) {
+  return { ...describeLinkOf(host, name), address, ports: deployment.ports };
 }
 
 /** A domain's root as its file server is asked for it, each time the same. */

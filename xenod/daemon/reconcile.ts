@@ -16,6 +16,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Domain } from "../hypervisors/hypervisor.ts";
 import { deleteLink, listLinks } from "../links/guest-link.ts";
+import { joinNames } from "../links/namespaces.ts";
+import { sweepPublishedPorts } from "../links/published-ports.ts";
 import { readBootId } from "../processes.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
@@ -118,4 +120,12 @@ async function sweepResources(host: Host): Promise<void> {
     host.log.info({ domain: name }, "removing a link that belongs to no domain");
     await deleteLink(describeLinkOf(host, name));
   }
+  const { linkPrefix: prefix, name: server, ports } = host;
+  const namespace = ports.isOnHost ? undefined : host.pool && joinNames(prefix, server);
+  const linked = host.records.list().filter(({ link }) => link);
+  if (ports.isOnHost || namespace !== undefined)
+    await sweepPublishedPorts(
+      { prefix, server, namespace },
+      linked.map(({ name }) => name),
+    );
 }

@@ -30,6 +30,7 @@ import { joinNames } from "../links/namespaces.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
 import { countGuestMemory } from "./admission.ts";
+import type { PortSettings } from "./admit-ports.ts";
 import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
@@ -62,6 +63,8 @@ export interface XenoServerOptions {
   readonly live?: LivePolicy;
   /** Of routable addresses for guests, where there is a namespace. */
   readonly addressPool: string;
+  /** Default: any port of the namespace's own addresses, where there is a namespace. */
+  readonly ports?: PortSettings;
   /** Default: QEMU, with KVM where that really works. */
   readonly hypervisor?: Hypervisor;
   readonly log: Logger;
@@ -151,6 +154,10 @@ export class XenoServer {
       name: options.name,
       linkPrefix: options.linkPrefix,
       pool: options.namespace === undefined ? undefined : new AddressPool(options.addressPool),
+      ports: options.ports ?? {
+        isOnHost: false,
+        range: options.namespace === undefined ? undefined : { first: 1, last: 65_535 },
+      },
       hypervisor: options.hypervisor ?? createProbingQemu(),
       fileServer: new FileServerClient(stateDirectory),
       records: new DomainRecords(join(stateDirectory, "domains"), (name, record) =>

@@ -27,12 +27,17 @@ import {
 } from "./addresses.ts";
 import { configureDevices, createNamespace, deleteNamespace, joinNames, listNamespaces } from "./namespaces.ts";
 
+import { type PortsOwner, type PublishedPort, publishPorts, unpublishPorts } from "./published-ports.ts";
+
 export interface LinkSpecification {
   readonly prefix: string;
   readonly server: string;
   readonly domain: string;
   /** From the operator's pool. Without one the guest reaches its file server only. */
   readonly address?: string;
+  readonly ports?: readonly PublishedPort[];
+  /** Ports are published on the host's own addresses, not on those of the XenoServer's namespace: see host-uplink.ts. */
+  readonly isOnHost?: boolean;
 }
 
 /** What a hypervisor needs of a link. */
@@ -90,13 +95,22 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
       `route replace ${address}/32 via ${uplinkHop.inner} dev ${uplink} onlink`,
     ]);
   }
+  const { ports = [] } = specification;
+  if (address && ports.length > 0) await publishPorts(ownerOfPorts(specification), address, ports);
   return { namespace, tap: tapName, mac: guestMac };
 }
 
 /** Removes the link. End the guest and what listens on it first. Missing is fine. */
-export async function deleteLink(link: Pick<LinkSpecification, "prefix" | "server" | "domain">): Promise<void> {
+export async function deleteLink(link: LinkName): Promise<void> {
+  await unpublishPorts(ownerOfPorts(link));
   const uplink = { namespace: joinNames(link.prefix, link.server), device: nameUplink(link.domain) };
   await deleteNamespace(nameLink(link), [uplink]);
+}
+
+type LinkName = Pick<LinkSpecification, "prefix" | "server" | "domain" | "isOnHost">;
+
+function ownerOfPorts({ prefix, server, domain, isOnHost }: LinkName): PortsOwner {
+  return { prefix, server, domain, namespace: isOnHost ? undefined : joinNames(prefix, server) };
 }
 
 /** The domains of a XenoServer that have a link. */

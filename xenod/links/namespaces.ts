@@ -70,20 +70,26 @@ export async function createNamespace(namespace: string, configuration: Namespac
   }
 }
 
-export async function configureDevices(namespace: string, lines: readonly string[]): Promise<void> {
+/** Undefined, here and below, is the host's own namespace: only what an operator asked for is done there. */
+export async function configureDevices(namespace: string | undefined, lines: readonly string[]): Promise<void> {
   const input = lines.map((line) => `${line}\n`).join("");
-  await runTool("ip", ["-n", namespace, "-batch", "-"], `configuring the network namespace ${namespace}`, input);
+  const inside = namespace === undefined ? [] : ["-n", namespace];
+  await runTool("ip", [...inside, "-batch", "-"], `configuring ${describeNamespace(namespace)}`, input);
 }
 
-export async function applyRules(namespace: string, rules: string): Promise<void> {
-  await runInside(namespace, ["nft", "-f", "-"], `filtering in the network namespace ${namespace}`, rules);
+export async function applyRules(namespace: string | undefined, rules: string): Promise<void> {
+  await runInside(namespace, ["nft", "-f", "-"], `filtering in ${describeNamespace(namespace)}`, rules);
 }
 
-async function applySettings(namespace: string, settings: readonly string[]): Promise<void> {
+export async function applySettings(namespace: string | undefined, settings: readonly string[]): Promise<void> {
   // /proc/sys/net shows the namespace of the process that opens it.
   const script = 'while [ $# -gt 1 ]; do echo "$2" >"/proc/sys/$1" || exit 1; shift 2; done';
   const pairs = settings.flatMap((setting) => setting.split("="));
-  await runInside(namespace, ["sh", "-c", script, "sh", ...pairs], `setting up the network namespace ${namespace}`);
+  await runInside(namespace, ["sh", "-c", script, "sh", ...pairs], `setting up ${describeNamespace(namespace)}`);
+}
+
+function describeNamespace(namespace: string | undefined): string {
+  return namespace === undefined ? "the host's network" : `the network namespace ${namespace}`;
 }
 
 /**
@@ -134,7 +140,8 @@ async function readAlias(namespace: string): Promise<string | undefined> {
   return (JSON.parse(stdout) as { ifalias?: string }[])[0]?.ifalias;
 }
 
-function runInside(namespace: string, command: string[], purpose: string, input = ""): Promise<string> {
+function runInside(namespace: string | undefined, command: string[], purpose: string, input = ""): Promise<string> {
+  if (namespace === undefined) return runTool(command[0], command.slice(1), purpose, input);
   return runTool("nsenter", [`--net=${namespacePath(namespace)}`, ...command], purpose, input);
 }
 

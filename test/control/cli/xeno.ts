@@ -15,7 +15,7 @@ type Teardown = Pick<ExecutionContext, "teardown">;
 
 const checkout = join(import.meta.dirname, "../../..");
 const program = join(checkout, "control/cli/main.ts");
-const deadlineMs = 90_000;
+const deadlineMs = 300_000;
 
 export interface Outcome {
   readonly code: number | undefined;
