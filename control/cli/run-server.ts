@@ -34,6 +34,7 @@ export interface RunFlags extends LiveFlags {
   readonly prefix?: string;
   readonly cacheSize?: number;
   readonly fillRate?: number;
+  readonly ioErrorsAfter?: number;
   readonly listen?: HostPort;
 }
 
@@ -64,7 +65,11 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
     await runXenoServer({
       name,
       stateDirectory,
-      pull: { cacheBytes: flags.cacheSize, fillBytesPerSecond: flags.fillRate },
+      pull: {
+        cacheBytes: flags.cacheSize,
+        fillBytesPerSecond: flags.fillRate,
+        ioErrorAfterMs: seconds(flags.ioErrorsAfter),
+      },
       live: livePolicy(flags),
       store: home.store,
       trustDirectory: path.resolve(flags.trust ?? home.keys),
@@ -165,6 +170,10 @@ async function endUnlessNeeded(client: XenodClient, name: string): Promise<boole
 function requireNumber({ number }: RunFlags): number {
   if (number === undefined) throw new InvalidArgumentError("--prefix needs a --number.");
   return number;
+}
+
+function seconds(count: number | undefined): number | undefined {
+  return count === undefined ? undefined : count * 1000;
 }
 
 function lockFile(home: Home): string {

@@ -40,6 +40,11 @@ export function createServerCommands(): Command {
       parseBytes,
     )
     .option("--listen <host:port>", "answer the API there too, to those whom the owner `operators` trusts", parseListen)
+    .option(
+      "--io-errors-after <seconds>",
+      "how long a guest waits for data that the store does not give, before it is an I/O error (default: for ever)",
+      parseNumber,
+    )
     .option("--trust <directory>", "the keys that it believes (default: keys in $XENO_HOME)")
     .addOption(
       new Option("--number <n>", `its place on the network of --prefix, 1 to ${maxLocalServers}`)

@@ -7,10 +7,11 @@
  *      The first to end it wins: an answer, the JUKEBOX time, or the end of its connection. After that it never runs.
  */
 import { FileSystemError } from "../errors.ts";
-import { Fault } from "../fault.ts";
+import { Fault, type Need } from "../fault.ts";
 import type { FileSystem, RequestKey } from "../file-system.ts";
 import type { Connection } from "./connection.ts";
 import { ErrorReplies } from "./error-replies.ts";
+import { Lacks } from "./lacks.ts";
 import { Needs } from "./needs.ts";
 import type { Procedure, Request, Service } from "./procedures/procedure.ts";
 import { computeRequestKey } from "./request-key.ts";
@@ -31,8 +32,8 @@ export interface ExecutionOptions {
   readonly turn: Turn;
   readonly waiting: WaitingRequests;
   readonly jukeboxMs: number;
-  /** Whether data that cannot be had is NFS3ERR_IO; else it is JUKEBOX, and the client tries again later. */
-  readonly answerIoErrors: boolean;
+  /** After how long data that cannot be had is NFS3ERR_IO, in ms; before, it is JUKEBOX, and the client tries again. */
+  readonly ioErrorAfterMs: number;
   onFetchFailed(procedure: string, error: unknown): void;
   onInternalError(what: string, error: unknown): void;
 }
@@ -50,6 +51,8 @@ export interface Message {
 export class ParkedRequest extends WaitingRequest {
   readonly memory: Memory;
   readonly procedure: Procedure;
+  /** What it waits for now. */
+  needs: readonly Need[] = [];
 
   constructor(message: Message, xid: number, key: RequestKey | undefined, procedure: Procedure) {
     const bytes = Buffer.from(message.memory.bytes.subarray(message.start, message.end));
@@ -70,6 +73,7 @@ export class Execution {
   readonly #fileSystem: FileSystem;
   readonly #runAgain: (parked: ParkedRequest) => void;
   readonly #needs = new Needs();
+  readonly #lacks = new Lacks();
   readonly #errorReplies = new ErrorReplies();
   readonly #request: Request;
   /** The change that runs, for `#runChange`; where its reply is written before it is recorded. */
@@ -226,6 +230,7 @@ export class Execution {
 
   #park(message: Message, procedure: Procedure, xid: number, key: RequestKey | undefined, fault: Fault): void {
     const parked = message.parked ?? this.#startParking(message, procedure, xid, key);
+    parked.needs = fault.needs;
     if (++parked.rounds > maxRounds) {
       this.#options.onInternalError(procedure.name, new Error(`a request faulted ${maxRounds} times without progress`));
       this.#giveUp(parked, Status.serverfault);
@@ -233,12 +238,13 @@ export class Execution {
     }
     this.#needs.bring(fault.needs, parked.signal).then(
       () => {
+        this.#lacks.end(fault.needs);
         if (!parked.isDone) this.#runAgain(parked);
       },
       (error) => {
         if (parked.isDone) return;
         this.#options.onFetchFailed(procedure.name, error);
-        this.#giveUp(parked, this.#options.answerIoErrors ? Status.io : Status.jukebox);
+        this.#giveUp(parked, this.#judge(parked));
       },
     );
   }
@@ -247,8 +253,13 @@ export class Execution {
     const parked = new ParkedRequest(message, xid, key, procedure);
     this.parked++;
     this.#options.waiting.add(parked);
-    parked.timer = setTimeout(() => this.#giveUp(parked, Status.jukebox), this.#options.jukeboxMs);
+    parked.timer = setTimeout(() => this.#giveUp(parked, this.#judge(parked)), this.#options.jukeboxMs);
     return parked;
+  }
+
+  /** What a request is told whose data did not come. */
+  #judge({ needs }: ParkedRequest): number {
+    return this.#lacks.note(needs, this.#options.ioErrorAfterMs) ? Status.io : Status.jukebox;
   }
 
   /** Answers a parked request with a failure, and never runs it again. */

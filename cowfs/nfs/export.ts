@@ -50,10 +50,10 @@ export interface ExportOptions extends ExportEvents {
   /** How long a request may wait for data before it is answered JUKEBOX and given up, in ms. Default 15,000. */
   readonly jukeboxMs?: number;
   /**
-   * Answer NFS3ERR_IO where data cannot be had. Default false: JUKEBOX, so that a guest's root waits for its store to
-   * come back instead of failing.
+   * After how long data that cannot be had is NFS3ERR_IO, in ms, counted from the first request that did not get it.
+   * Default: never. It is JUKEBOX, so that a guest's root waits for its store to come back instead of failing.
    */
-  readonly answerIoErrors?: boolean;
+  readonly ioErrorAfterMs?: number;
   readonly watchFirstRead?: readonly FileId[];
   /** Connections at once; the one that was silent longest makes room. Default 64. */
   readonly maxConnections?: number;
@@ -105,7 +105,7 @@ class Export implements NfsExport, ConnectionOwner {
       turn: this.#turn,
       waiting: this.#waiting,
       jukeboxMs: options.jukeboxMs ?? defaultJukeboxMs,
-      answerIoErrors: options.answerIoErrors ?? false,
+      ioErrorAfterMs: options.ioErrorAfterMs ?? Number.POSITIVE_INFINITY,
       onFetchFailed: (procedure: string, error: unknown) => options.onFetchFailed?.(procedure, error),
       onInternalError: (what: string, error: unknown) => options.onInternalError?.(what, error),
     };

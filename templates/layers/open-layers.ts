@@ -12,6 +12,7 @@ import type { Trust } from "../../xenostore/keys/key-ring.ts";
 import { treesOf } from "../../xenostore/pull/cache-files.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { listRefs, resolveId, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
+import type { RetryPolicy } from "../../xenostore/pull/retry.ts";
 import { type PullCounters, TreeCache } from "../../xenostore/pull/tree-cache.ts";
 import { formatOverlayUrl, overlayScheme, parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
 import { currentVersion, type Ref, type StoredTree } from "../../xenostore/refs/ref.ts";
@@ -30,6 +31,8 @@ export interface LayersOptions {
   readonly cacheDirectory: string;
   /** What the trees may take of the disk. */
   readonly cacheBytes?: number;
+  /** How a store that is away is borne with. */
+  readonly retries?: RetryPolicy;
   /** What of the host and its network `.mount` files may reach. Default: nothing. */
   readonly live?: LivePolicy;
   /** Told what a hint was lost for. */
@@ -56,9 +59,9 @@ export interface Layers {
   close(): Promise<void>;
 }
 
-export function openLayers({ store, trust, cacheDirectory, cacheBytes, live, log }: LayersOptions): Layers {
+export function openLayers({ store, trust, cacheDirectory, cacheBytes, retries, live, log }: LayersOptions): Layers {
   const sources = new LiveSources(live ?? { allow: [] });
-  const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes });
+  const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes, retries });
   const remembered = path.join(cacheDirectory, "layouts");
   const seenDirectory = path.join(cacheDirectory, "seen");
   const layouts = new Map<string, string>();

@@ -25,6 +25,7 @@ export interface ExportTableOptions {
   readonly layers: Pick<Layers, "open" | "openLive" | "traces">;
   readonly keeper: KeeperChannel;
   /** Caps what is brought after a guest's boot. */
+  readonly ioErrorAfterMs?: number;
   pace?(bytes: number, signal: AbortSignal): Promise<void>;
   log(text: string): void;
 }
@@ -166,10 +167,11 @@ export class ExportTable {
   }
 
   #contextOf(id: string): ExportContext {
-    const { layers, keeper, files, pace, log } = this.#options;
+    const { layers, keeper, files, pace, ioErrorAfterMs, log } = this.#options;
     return {
       openLayer: (url, pinned, signal) => layers.open(url, pinned, signal),
       openLive: (url) => layers.openLive(url),
+      ioErrorAfterMs,
       pullBoot: (isBoot) =>
         new BootPull({ traces: layers.traces, isBoot, pace, log: (text) => log(`export ${id}: ${text}`) }),
       listen: (of, address) => keeper.listen(of, address),

@@ -15,6 +15,9 @@ export interface ExportOpening {
   readonly resolve: ResolveLayer;
   readonly bootEpoch: number;
   readonly requirePrivilegedPort?: boolean;
+  /** As in cowfs/nfs/export.ts. */
+  readonly jukeboxMs?: number;
+  readonly ioErrorAfterMs?: number;
   /** Default /sbin/init. */
   readonly initPath?: string;
   readonly signal: AbortSignal;
@@ -64,6 +67,8 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
       fileSystem: union,
       bootEpoch: opening.bootEpoch,
       requirePrivilegedPort: opening.requirePrivilegedPort,
+      jukeboxMs: opening.jukeboxMs,
+      ioErrorAfterMs: opening.ioErrorAfterMs,
       watchFirstRead: init === undefined ? [] : [init],
       onFirstRead: () => opening.onInit?.(),
       onMount: () => opening.onMount?.(),

@@ -173,4 +173,6 @@ export interface PullSettings {
   readonly cacheBytes?: number;
   /** After its boot, what a guest has not read yet is brought at this rate; without it, only what it reads is. */
   readonly fillBytesPerSecond?: number;
+  /** After how long data that cannot be had is an I/O error for the guest, in ms; without it, the guest waits. */
+  readonly ioErrorAfterMs?: number;
 }

@@ -14,6 +14,9 @@ export interface UnionServing {
   readonly listen: { readonly host: string; readonly port: number };
   /** Default true: calls from ports from 1024 up are refused. */
   readonly requirePrivilegedPort?: boolean;
+  /** As in cowfs/nfs/export.ts. */
+  readonly jukeboxMs?: number;
+  readonly ioErrorAfterMs?: number;
   readonly signal: AbortSignal;
   onTrouble?(what: string, error: unknown): void;
 }

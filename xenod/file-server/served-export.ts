@@ -18,6 +18,7 @@ import { layFiles } from "./lay-files.ts";
 import { locateFile } from "./locate-file.ts";
 import { defaultInit, type OpenedExport, openExport } from "./open-export.ts";
 import type { ExportEvents, ExportSpecification, ExportStatus, FileToLay, ListenAddress } from "./protocol.ts";
+import { tellSeldom } from "./seldom.ts";
 
 /** `<state>/exports/<id>.json` */
 export interface SavedExport {
@@ -38,6 +39,8 @@ export interface ExportContext {
   openLive(url: string): Promise<OpenedSource>;
   /** What brings the export's layers for its guest's boot, or for a guest that runs. */
   pullBoot(isBoot: boolean): BootPull;
+  /** As in PullSettings. */
+  readonly ioErrorAfterMs?: number;
   listen(id: string, address: ListenAddress): Promise<{ handle: unknown; port: number }>;
   readonly eventsFile: string;
   log(text: string): void;
@@ -161,6 +164,7 @@ export class ServedExport {
 
   async #openFileSystem(): Promise<void> {
     const { url, tree, journal, quotaBytes, requirePrivilegedPort, initPath } = this.specification;
+    const tell = tellSeldom((text) => this.#context.log(text));
     const pull = this.#context.pullBoot(this.#events.init === undefined);
     this.#pull = pull;
     const opened = await openExport({
@@ -169,6 +173,7 @@ export class ServedExport {
       quotaBytes,
       requirePrivilegedPort,
       initPath,
+      ioErrorAfterMs: this.#context.ioErrorAfterMs,
       bootEpoch: this.bootEpoch,
       resolve: async (layer, pinned, signal) => {
         if (isLiveUrl(layer)) {
@@ -188,7 +193,7 @@ export class ServedExport {
         pull.noteInit();
         this.#note("init");
       },
-      onTrouble: (what, error) => this.#context.log(`export ${this.id}: ${what}: ${error}`),
+      onTrouble: (what, error) => tell(`export ${this.id}: ${what}: ${error}`),
       onFailed: (error) => {
         this.#failures++;
         this.#state = "failed";

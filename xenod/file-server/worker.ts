@@ -33,9 +33,9 @@ const layers = openLayers({
   live: configuration.live,
   log,
 });
-const { fillBytesPerSecond } = configuration.pull ?? {};
+const { fillBytesPerSecond, ioErrorAfterMs } = configuration.pull ?? {};
 const pace = fillBytesPerSecond === undefined ? undefined : new Pace(fillBytesPerSecond).take;
-const table = new ExportTable({ files, layers, keeper, pace, log });
+const table = new ExportTable({ files, layers, keeper, pace, ioErrorAfterMs, log });
 await table.load();
 
 const control = createJsonServer((error) => log(`defect: ${(error as Error).stack ?? error}`));
