@@ -8,6 +8,7 @@ import { parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
 import { readContext, requireRoot } from "./context.ts";
 import { beginWithJournal, requireNewJournal } from "./new-journal.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
+import { addOverlayNames } from "./overlay-names.ts";
 import { withProgress } from "./progress.ts";
 
 export function createOverlayCommands(): Command[] {
@@ -39,6 +40,8 @@ Example:
       await layers.close();
       printResult(json, { journal, from: options.from });
     });
+
+  addOverlayNames(overlay);
 
   const publish = new Command("publish")
     .description("sign a journal's changes, or a directory, and put them into the XenoStore")

@@ -41,6 +41,7 @@ import { KernelImages } from "./kernel-images.ts";
 import { createProbingQemu } from "./probing-qemu.ts";
 import { reconcile } from "./reconcile.ts";
 import { Restarts } from "./restarts.ts";
+import { StorePins } from "./store-pins.ts";
 import { type Task, TaskList } from "./task-list.ts";
 
 export interface XenoServerOptions {
@@ -89,6 +90,8 @@ export interface ServerStatus {
 }
 
 const superviseMs = 1_000;
+/** A store that is away does not hold up the end of a XenoServer: its pin then stays, and can be taken away by hand. */
+const lastPinMs = 5_000;
 /** A Xenod that is just ending lets go within this; so does a child that it was about to start when it was killed. */
 const lockPatienceMs = 1_500;
 
@@ -104,7 +107,9 @@ export class XenoServer {
   readonly #ending = new AbortController();
   readonly #deployments: Deployments;
   readonly #restarts: Restarts;
+  readonly #pins: StorePins;
   #supervising: Promise<void> | undefined;
+  #pinning: Promise<void> | undefined;
   #isShuttingDown = false;
 
   /** Takes up what an earlier life left, and settles it. Throws `in-use` when another Xenod has this state directory. */
@@ -130,7 +135,13 @@ export class XenoServer {
         cacheDirectory: fileServerFiles(options.stateDirectory).cache,
         cacheBytes: options.pull?.cacheBytes,
       });
-      const server = new XenoServer(options, lock, layers, meter);
+      const pins = new StorePins({
+        store,
+        file: join(options.stateDirectory, "store-pins.json"),
+        name: options.name,
+        log: options.log,
+      });
+      const server = new XenoServer(options, lock, layers, meter, pins);
       await server.#start();
       return server;
     } catch (error) {
@@ -139,12 +150,13 @@ export class XenoServer {
     }
   }
 
-  private constructor(options: XenoServerOptions, lock: number, layers: Layers, meter: TrafficMeter) {
+  private constructor(options: XenoServerOptions, lock: number, layers: Layers, meter: TrafficMeter, pins: StorePins) {
     const { stateDirectory, log } = options;
     this.options = options;
     this.#lock = lock;
     this.#layers = layers;
     this.#meter = meter;
+    this.#pins = pins;
     this.tasks = new TaskList(
       join(stateDirectory, "tasks"),
       (error) => log.error({ err: error }, "a task's defect"),
@@ -353,6 +365,8 @@ export class XenoServer {
       ),
     );
     for (const end of ended) if (end.status === "rejected") log.error({ err: end.reason }, "a domain was not ended");
+    await this.#pinning;
+    await this.#pinTrees(AbortSignal.timeout(lastPinMs));
     await this.detach();
     await stopFileServer(this.options.stateDirectory);
     const failed = ended.find((end) => end.status === "rejected");
@@ -372,10 +386,23 @@ export class XenoServer {
   }
 
   /** The keeper sees to the worker; nobody but us sees to the keeper. */
+  async #pinTrees(signal: AbortSignal): Promise<void> {
+    this.#pinning ??= this.#pins
+      .update(
+        this.#host.records.list().flatMap(({ overlayTree, kernelTree }) => [overlayTree, kernelTree]),
+        signal,
+      )
+      .finally(() => {
+        this.#pinning = undefined;
+      });
+    await this.#pinning;
+  }
+
   async #superviseFileServer(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
       await delay(superviseMs, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) void this.#pinTrees(signal);
       if (signal.aborted || (await findKeeper(this.options.stateDirectory)) !== undefined) continue;
       this.options.log.error("the file server's keeper is gone; starting another");
       await this.#startFileServer().catch((error) => this.options.log.error({ err: error }, "no file server"));

@@ -20,7 +20,7 @@ import type { SigningKey } from "../keys/key-ring.ts";
 import { compressorThreads, compressPack } from "../packs/compressor.ts";
 import { type ChunkLocation, encodeLayout, type Layout, maxLayoutBytes, openLayout } from "../packs/layout.ts";
 import { PackWriter, type RawPack } from "../packs/pack-writer.ts";
-import type { Ref, StoredTree } from "../refs/ref.ts";
+import { idKey, type Ref, type StoredTree } from "../refs/ref.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { putContentObject } from "./content-object.ts";
 import type { ContentSink } from "./content-sink.ts";
@@ -74,16 +74,29 @@ const maxStats = 16;
 export async function beginPublication(store: ObjectStore, options: PublicationOptions = {}): Promise<Publication> {
   const ids = [...new Set(options.ancestors)];
   const lease = new Lease(store, { signal: options.signal });
+  try {
+    return new Publication(store, lease, await readAncestors(store, lease, ids, options.signal), options);
+  } catch (error) {
+    await lease.end().catch(() => {});
+    throw error;
+  }
+}
+
+async function readAncestors(
+  store: ObjectStore,
+  lease: Lease,
+  ids: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Ancestors> {
   await lease.protect(ids.map((id) => `layouts/${id}`));
   const layouts: Layout[] = [];
   for (const id of ids) {
-    const bytes = await store.get(`layouts/${id}`, { maximumBytes: maxLayoutBytes, signal: options.signal });
+    const bytes = await store.get(`layouts/${id}`, { maximumBytes: maxLayoutBytes, signal });
     layouts.push(openLayout(bytes, id));
   }
   const packs = new Set(layouts.flatMap((layout) => layout.packs()));
   await lease.protect([...packs].map((pack) => `packs/${pack}`));
-  const there = await findPresent(store, packs, options.signal);
-  return new Publication(store, lease, { layouts, packs: there }, options);
+  return { layouts, packs: await findPresent(store, packs, signal) };
 }
 
 /** Ancestors, and which of their packs the store still has: what is gone or was taken away as damaged is sent again. */
@@ -155,7 +168,7 @@ export class Publication implements ContentSink {
     const layout = encodeLayout(locations);
     // What it lies over must be kept as well as the tree itself.
     const below = base.flatMap(({ tree, layout }) => [`trees/${tree}`, `layouts/${layout}`]);
-    await this.#lease.protect([`layouts/${layout.id}`, `trees/${tree.id}`, ...below]);
+    await this.#lease.protect([`layouts/${layout.id}`, `trees/${tree.id}`, idKey(owner, tree.id), ...below]);
     await this.#put(`layouts/${layout.id}`, layout.bytes);
     await this.#put(`trees/${tree.id}`, tree.index);
     const claims: Ref = { owner, name, version, tree: tree.id, layout: layout.id, base, created: Date.now(), expires };

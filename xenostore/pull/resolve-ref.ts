@@ -81,6 +81,11 @@ export async function resolveId(
   }
 }
 
+/** Who has names in a store; nothing about them is verified. */
+export async function listOwners(store: ObjectStore, options: { signal?: AbortSignal } = {}): Promise<string[]> {
+  return [...new Set((await store.list("refs", options)).map((key) => key.split("/")[1]))];
+}
+
 /** The names and versions that a store lists for an owner; nothing about them is verified. */
 export async function listRefs(store: ObjectStore, owner: string): Promise<{ name: string; version: string }[]> {
   const keys = await store.list(`refs/${owner}`);

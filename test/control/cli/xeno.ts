@@ -164,7 +164,7 @@ export async function makeXeno(t: Teardown): Promise<Xeno> {
 }
 
 /** Polls; throws when the deadline passes. */
-export async function poll(what: string, isSo: () => Promise<boolean> | boolean, withinMs = 15_000): Promise<void> {
+export async function poll(what: string, isSo: () => Promise<boolean> | boolean, withinMs = 60_000): Promise<void> {
   const end = performance.now() + withinMs;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`waited ${withinMs} ms in vain for ${what}`);
