@@ -3,10 +3,12 @@ import os from "node:os";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type ImportedTemplate, importTemplate, type TemplateSource } from "../../templates/import/import-template.ts";
+import { readRecipe, saveRecipe } from "../../templates/import/recipe.ts";
 import { buildKernel } from "../../templates/kernel/build-kernel.ts";
-import { listTemplates } from "../../templates/names/name-table.ts";
+import { findTemplate, listTemplates } from "../../templates/names/name-table.ts";
 import { parseTemplateName } from "../../templates/names/template-name.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
+import { carryTrace } from "../../xenostore/traces/carry-trace.ts";
 import { readContext } from "./context.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
 import { createPrecacheCommand } from "./precache-command.ts";
@@ -67,7 +69,39 @@ Examples:
         const table = { store, trust: home.trust };
         return importFrom(options, { table, key, name, version: options.version, signal, onProgress }, show);
       });
+      await saveRecipe(home.at("imports"), name, options);
       printResult(json, describe(imported));
+    });
+
+  template
+    .command("update <name>")
+    .description("import a template again as it was imported before, and move …/current to what came of it")
+    .option("--version <version>", "default: from the content")
+    .addHelpText(
+      "after",
+      `
+What runs stays on the version that it was deployed with. The same content is the same version. What boots of the version
+before read is what is brought first for the new one.
+
+Example:
+  xeno template update Debian/12`,
+    )
+    .action(async (name: string, { version }: { version?: string }, command: Command) => {
+      const { json, home, signal } = readContext(command);
+      parseTemplateName(`template://${name}/${version ?? "current"}`);
+      const recipe = await readRecipe(home.at("imports"), name);
+      const key = await loadKey(home.keys, recipe.key);
+      const store = await home.openStore();
+      const table = { store, trust: home.trust };
+      const before = await findTemplate(table, `template://${name}/current`);
+      const imported = await withProgress((show) => {
+        const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
+          show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);
+        return importFrom(recipe, { table, key, name, version, signal, onProgress }, show);
+      });
+      const isChanged = before?.tree !== imported.treeId;
+      if (isChanged && before !== undefined) await carryTrace(store, before.tree, imported.treeId);
+      printResult(json, { ...describe(imported), changed: isChanged });
     });
 
   template
