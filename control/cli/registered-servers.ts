@@ -12,6 +12,7 @@ import { apiSocket } from "../../xenod/daemon/run-xeno-server.ts";
 import type { DomainView } from "../../xenod/daemon/xeno-server.ts";
 import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
 import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
+import type { GuestNetwork } from "../server/configuration.ts";
 import type { DomainTarget } from "./arguments.ts";
 import type { Home } from "./home.ts";
 
@@ -33,6 +34,8 @@ export interface LocalServer {
   readonly number: number;
   readonly prefix: string;
   readonly stateDirectory: string;
+  /** Where its guests are on the host's own network. */
+  readonly guests?: GuestNetwork;
 }
 
 const format = 1;
@@ -128,9 +131,16 @@ async function readServer(home: Home, name: string): Promise<RegisteredServer | 
   });
   if (text === undefined) return undefined;
   try {
-    const { format: written, number, prefix, stateDirectory = home.at(folder, name), ...remote } = JSON.parse(text);
+    const {
+      format: written,
+      number,
+      prefix,
+      stateDirectory = home.at(folder, name),
+      guests,
+      ...remote
+    } = JSON.parse(text);
     if (written === format && Number.isInteger(number) && typeof prefix === "string")
-      return { name, number, prefix, stateDirectory };
+      return { name, number, prefix, stateDirectory, ...(guests && { guests }) };
     const { url, serverKey, key } = remote;
     if (written === format && [url, serverKey, key].every((value) => typeof value === "string"))
       return { name, url, serverKey, key };

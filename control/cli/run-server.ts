@@ -9,9 +9,12 @@ import { pino } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
 import { isUp } from "../../xenod/daemon/admission.ts";
+import type { PortSettings } from "../../xenod/daemon/admit-ports.ts";
 import { type ReadyServer, runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
 import { joinClient, joinServer, leaveNetwork, maxLocalServers, type ServerNetwork } from "../network/local-network.ts";
 import { withNetworkLock } from "../network/network-lock.ts";
+import { joinHost } from "../network/uplinked-server.ts";
+import { type GuestNetwork, parsePortRange } from "../server/configuration.ts";
 import type { HostPort } from "./arguments.ts";
 import type { Context } from "./context.ts";
 import type { Home } from "./home.ts";
@@ -36,15 +39,17 @@ export interface RunFlags extends LiveFlags {
   readonly fillRate?: number;
   readonly ioErrorsAfter?: number;
   readonly listen?: HostPort;
+  /** On the host's own network. */
+  readonly guests?: GuestNetwork;
 }
 
 /** Settles when it has ended. Throws `in-use` when it runs already, and what XenoServer.open throws. */
 export async function runServer({ home, signal, json }: Context, flags: RunFlags): Promise<void> {
-  const { name, prefix = localPrefix(home.directory) } = flags;
+  const { name, guests, prefix = localPrefix(home.directory) } = flags;
   const stateDirectory = path.resolve(flags.state ?? home.at("servers", name));
   const isOurNetwork = flags.prefix === undefined;
   const { namespace, addressPool, isNew } = isOurNetwork
-    ? await joinOurNetwork(home, { name, prefix, stateDirectory })
+    ? await joinOurNetwork(home, { name, prefix, stateDirectory, guests })
     : { ...(await joinServer(prefix, { name, number: requireNumber(flags) })), isNew: false };
   const ending = new AbortController();
   let isReady = false;
@@ -77,6 +82,8 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
       addressPool,
       linkPrefix: prefix,
       listen: flags.listen,
+      ports: portsOf(guests),
+      nameServers: guests?.dns,
       signal: ending.signal,
       log: pino({ level: process.env.XENO_LOG ?? "info" }, pino.destination({ dest: 2, sync: true })),
       onReady,
@@ -103,7 +110,7 @@ async function joinOurNetwork(
   home: Home,
   wanted: Omit<LocalServer, "number">,
 ): Promise<ServerNetwork & { isNew: boolean }> {
-  const { name, prefix, stateDirectory } = wanted;
+  const { name } = wanted;
   return await withNetworkLock(lockFile(home), async () => {
     const all = await listServers(home);
     if (all.some((server) => server.name === name && !isLocal(server)))
@@ -114,12 +121,26 @@ async function joinOurNetwork(
     const known = servers.find((server) => server.name === name);
     if (known !== undefined) await requireDown(home, known);
     const number = known?.number ?? chooseNumber(servers);
-    const network = await joinServer(prefix, { name, number });
-    // Made with the first server, it goes with the last.
-    await joinClient(prefix);
-    await registerServer(home, { name, number, prefix, stateDirectory });
+    const server = { ...wanted, number };
+    const network = await joinNetworkOf(server);
+    await registerServer(home, server);
     return { ...network, isNew: known === undefined };
   });
+}
+
+/** Makes what a XenoServer's guests are joined to, or finds it made. */
+export async function joinNetworkOf({ name, number, prefix, guests }: LocalServer): Promise<ServerNetwork> {
+  if (guests !== undefined) return { namespace: await joinHost(prefix, name, guests), addressPool: guests.addresses };
+  const network = await joinServer(prefix, { name, number });
+  // Made with the first server, it goes with the last.
+  await joinClient(prefix);
+  return network;
+}
+
+/** Undefined: those of the XenoServer's own network namespace. */
+export function portsOf(guests: GuestNetwork | undefined): PortSettings | undefined {
+  if (guests === undefined) return undefined;
+  return { isOnHost: true, range: guests.ports === undefined ? undefined : parsePortRange(guests.ports) };
 }
 
 async function forgetPlace(home: Home, prefix: string, name: string): Promise<void> {

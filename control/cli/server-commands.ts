@@ -1,13 +1,14 @@
 import { Command, Option } from "commander";
 import { XenoError } from "../../cowfs/errors.ts";
 import { maxLocalServers } from "../network/local-network.ts";
+import { ServerConfiguration } from "../server/configuration.ts";
 import { addServer } from "./add-server.ts";
 import { parseBytes, parseListen, parseNumber } from "./arguments.ts";
 import { readContext, requireRoot } from "./context.ts";
 import { describeError } from "./describe-error.ts";
 import type { Home } from "./home.ts";
 import { addLiveOptions } from "./live-flags.ts";
-import { printResult, tell } from "./output.ts";
+import { printJson, printResult, tell } from "./output.ts";
 import {
   connectServer,
   findServers,
@@ -16,7 +17,8 @@ import {
   listServers,
   type RegisteredServer,
 } from "./registered-servers.ts";
-import { type RunFlags, runServer } from "./run-server.ts";
+import { type RunOptions, readRunFlags } from "./run-flags.ts";
+import { runServer } from "./run-server.ts";
 import { stopServer } from "./stop-server.ts";
 
 /** How long guests may take to power off before they are ended. */
@@ -27,7 +29,9 @@ export function createServerCommands(): Command {
 
   addLiveOptions(server.command("run"))
     .description("run a XenoServer on this machine; its guests outlive it")
-    .requiredOption("--name <name>", "how clients name it: a-z, 0-9 and -")
+    .option("--config <file>", "its configuration, as JSON; the other options come before what it says")
+    .option("--schema", "print the JSON Schema of configurations")
+    .option("--name <name>", "how clients name it: a-z, 0-9 and -")
     .option("--state <directory>", "its state (default: servers/NAME in $XENO_HOME)")
     .option(
       "--cache-size <size>",
@@ -58,11 +62,13 @@ export function createServerCommands(): Command {
 Runs until Ctrl-C, and logs on stderr ($XENO_LOG: debug, info, warn, error). Guests that run then go on, and it finds them
 when it runs again; without any, all of it ends. \`xeno server stop\` ends it with its guests.
 
-Example:
-  xeno server run --name a`,
+Examples:
+  xeno server run --name a
+  xeno server run --config /etc/xeno/a.json`,
     )
-    .action(async (flags: RunFlags, command: Command) => {
-      const context = readContext(command);
+    .action(async (given: RunOptions, command: Command) => {
+      if (given.schema) return printJson(ServerConfiguration);
+      const { context, flags } = await readRunFlags(given, command);
       requireRoot("xeno server run", "network namespaces, devices and mounts");
       await runServer(context, flags);
     });
@@ -98,15 +104,22 @@ Example:
     .description("end a XenoServer with its guests and its file server; their journals stay unless --remove is given")
     .option("--grace <seconds>", "how long the guests may take before they are ended", parseNumber, graceSeconds)
     .option("--remove", "delete its domains with their journals, and forget it")
+    .option("--halt", "as before a reboot: domains start again by their restart policy when it runs again")
     .addHelpText("after", "\nExample:\n  xeno server stop a")
-    .action(async (name: string, { grace, remove = false }: { grace: number; remove?: boolean }, command: Command) => {
-      const { home, json } = readContext(command);
-      const [registered] = await findServers(home, [name]);
-      if (isLocal(registered)) requireRoot("xeno server stop", "ending what root started");
-      await stopServer(home, registered, { graceMs: grace * 1000, remove });
-      if (remove) await forgetServer(home, name);
-      printResult(json, { [remove ? "removed" : "stopped"]: name });
-    });
+    .action(
+      async (
+        name: string,
+        { grace, remove = false, halt = false }: { grace: number; remove?: boolean; halt?: boolean },
+        command: Command,
+      ) => {
+        const { home, json } = readContext(command);
+        const [registered] = await findServers(home, [name]);
+        if (isLocal(registered)) requireRoot("xeno server stop", "ending what root started");
+        await stopServer(home, registered, { graceMs: grace * 1000, remove, halt });
+        if (remove) await forgetServer(home, name);
+        printResult(json, { [remove ? "removed" : "stopped"]: name });
+      },
+    );
 
   server
     .command("add <name> <url> <publicKey>")

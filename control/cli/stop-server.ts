@@ -2,10 +2,9 @@ import { pino } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
 import { shutdownServer } from "../../xenod/daemon/run-xeno-server.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
-import { joinServer } from "../network/local-network.ts";
 import type { Home } from "./home.ts";
 import { connectServer, isLocal, type LocalServer, type RegisteredServer } from "./registered-servers.ts";
-import { leaveOurNetwork } from "./run-server.ts";
+import { joinNetworkOf, leaveOurNetwork, portsOf } from "./run-server.ts";
 
 const endDeadlineMs = 30_000;
 
@@ -14,6 +13,8 @@ export interface ServerEnd {
   readonly graceMs: number;
   /** Deletes the domains with their journals. */
   readonly remove: boolean;
+  /** What runs is still meant to run, by its restart policy, when the XenoServer runs again. */
+  readonly halt: boolean;
 }
 
 /** Ends a XenoServer with all that runs for it, also where its Xenod was killed and the rest goes on. */
@@ -37,10 +38,14 @@ export async function stopServer(home: Home, server: RegisteredServer, end: Serv
   await client.close();
 }
 
-async function endRemains(home: Home, { name, number, prefix, stateDirectory }: LocalServer, end: ServerEnd) {
-  const { namespace, addressPool } = await joinServer(prefix, { name, number });
+async function endRemains(home: Home, server: LocalServer, end: ServerEnd) {
+  const { name, prefix, stateDirectory } = server;
+  const { namespace, addressPool } = await joinNetworkOf(server);
   const where = { name, stateDirectory, store: home.store, trustDirectory: home.keys };
   const log = pino({ level: "error" }, pino.destination({ dest: 2, sync: true }));
-  await shutdownServer({ ...where, namespace, addressPool, linkPrefix: prefix, log }, end);
+  await shutdownServer(
+    { ...where, namespace, addressPool, linkPrefix: prefix, ports: portsOf(server.guests), log },
+    end,
+  );
   await leaveOurNetwork(home, prefix, name);
 }

@@ -7,6 +7,7 @@
  * The addresses live inside the namespaces only. The host reaches a guest through `forwardPorts`.
  */
 import { XenoError } from "../../cowfs/errors.ts";
+import { removeHostUplink } from "../../xenod/links/host-uplink.ts";
 import { joinNames, listNamespaces } from "../../xenod/links/namespaces.ts";
 import { sweepLinks } from "../../xenod/links/sweep.ts";
 import { createSwitch, joinSwitch, leaveSwitch } from "../../xenod/links/switch.ts";
@@ -24,7 +25,6 @@ export interface LocalServer {
 
 export interface ServerNetwork {
   readonly namespace: string;
-  readonly address: string;
   readonly addressPool: string;
 }
 
@@ -36,8 +36,7 @@ export async function joinServer(prefix: string, { name, number }: LocalServer):
     throw new XenoError("name-taken", `a XenoServer cannot be called ${name}`, { hint: "Choose another --name." });
   const { address, addressPool } = placeServer(number);
   await createSwitch(prefix);
-  const namespace = await joinSwitch({ prefix, name, address, forwards: true, routes: [] });
-  return { namespace, address, addressPool };
+  return { namespace: await joinSwitch({ prefix, name, address, forwards: true, routes: [] }), addressPool };
 }
 
 /** Makes the client's namespace, from which every guest is reached, or finds it made; returns its name. */
@@ -52,6 +51,7 @@ export async function joinClient(prefix: string): Promise<string> {
 
 /** Removes the namespace of a XenoServer that has no guests; with the last of them the client and the switch go too. */
 export async function leaveNetwork(prefix: string, name: string): Promise<void> {
+  await removeHostUplink({ prefix, server: name });
   await leaveSwitch(prefix, name);
   const shared = [joinNames(prefix, clientName), joinNames(prefix, switchName)];
   const left = await listNamespaces(prefix);

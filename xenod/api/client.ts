@@ -148,7 +148,10 @@ export class XenodClient {
   }
 
   /** Ends all guests, the file server and Xenod. Settles when the guests and the file server are gone. */
-  async shutdown(options: { graceMs?: number; remove?: boolean } = {}, signal?: AbortSignal): Promise<void> {
+  async shutdown(
+    options: { graceMs?: number; remove?: boolean; halt?: boolean } = {},
+    signal?: AbortSignal,
+  ): Promise<void> {
     const deadlineMs = (options.graceMs ?? 0) + 120_000;
     await this.#client.request({ method: "POST", path: "/v1/shutdown", body: options, deadlineMs, signal });
   }

@@ -34,7 +34,7 @@ export const RemoveQuery = Type.Object({ graceMs: Type.Optional(graceMs) });
 export type RemoveQuery = Static<typeof RemoveQuery>;
 
 export const ShutdownBody = Type.Object(
-  { graceMs: Type.Optional(graceMs), remove: Type.Optional(Type.Boolean()) },
+  { graceMs: Type.Optional(graceMs), remove: Type.Optional(Type.Boolean()), halt: Type.Optional(Type.Boolean()) },
   { additionalProperties: false },
 );
 export type ShutdownBody = Static<typeof ShutdownBody>;

@@ -50,8 +50,8 @@ export function addServerRoutes(api: FastifyInstance, server: XenoServer, option
       },
     },
     async ({ body }, reply) => {
-      const { graceMs = schemas.defaultGraceMs, remove = false } = body;
-      await server.shutdown({ graceMs, remove });
+      const { graceMs = schemas.defaultGraceMs, remove = false, halt = false } = body;
+      await server.shutdown({ graceMs, remove, halt });
       reply.raw.on("close", onShutDown);
       return {};
     },

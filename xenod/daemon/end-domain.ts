@@ -20,6 +20,24 @@ export async function stopDomain(
   await host.records.save(record);
 }
 
+/** As `stopDomain`, but the domain is still meant to run: its restart policy decides when the XenoServer starts again. */
+export async function haltDomain(
+  host: Host,
+  record: DomainRecord,
+  graceMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (record.state !== "running") return;
+  await endGuest(host, record, graceMs, signal);
+  record.state = "stopped";
+  record.endedBy = "host-boot";
+  record.reason = "its XenoServer was halted";
+  record.ended = Date.now();
+  await host.records.save(record);
+  await releaseResources(host, record);
+  await host.records.save(record);
+}
+
 /** Ends the domain and deletes everything of it, its journal too. */
 export async function removeDomain(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal) {
   record.intent = "removed";

@@ -1,5 +1,6 @@
 /**
- * The files that a deployment lays over its guest's root: those that it names, and those that carry its environment. A guest of
+ * The files that a deployment lays over its guest's root: those that it names, and those that carry its environment and the
+ * operator's name servers. A guest of
  * any kind can read `/etc/xeno/environment` as a shell does; systemd gives it to all of its services (systemd-system.conf(5)).
  */
 import { XenoError } from "../../cowfs/errors.ts";
@@ -10,7 +11,10 @@ import type { Deployment, LaidFile } from "./deployment.ts";
 const maxBytes = 512 * 1024;
 
 /** Throws `files-invalid`. */
-export function composeGuestFiles({ files = [], environment = {} }: Deployment): FileToLay[] {
+export function composeGuestFiles(
+  { files = [], environment = {} }: Deployment,
+  nameServers: readonly string[] = [],
+): FileToLay[] {
   const variables = Object.entries(environment);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   const bad = variables.find(([, value]) => /[\u0000-\u001f\u007f]/.test(value));
@@ -19,8 +23,12 @@ export function composeGuestFiles({ files = [], environment = {} }: Deployment):
       hint: "lay a file instead: files can hold anything",
     });
   const ofEnvironment = variables.length === 0 ? [] : composeEnvironment(variables);
+  const resolver = {
+    path: "/etc/resolv.conf",
+    content: nameServers.map((address) => `nameserver ${address}\n`).join(""),
+  };
   // A file of the client's own comes last, and stays.
-  const laid = [...ofEnvironment, ...files].map(toLay);
+  const laid = [...(nameServers.length > 0 ? [resolver] : []), ...ofEnvironment, ...files].map(toLay);
   const bytes = laid.reduce((sum, { base64 }) => sum + Buffer.byteLength(base64, "base64"), 0);
   if (bytes <= maxBytes) return laid;
   throw new XenoError("files-invalid", `the files of a deployment hold ${bytes} bytes, and may hold ${maxBytes}`, {

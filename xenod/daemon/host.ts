@@ -18,6 +18,7 @@ export interface Host {
   /** Undefined where there is no network for guests: they reach their file server only. */
   readonly pool: AddressPool | undefined;
   readonly ports: PortSettings;
+  readonly nameServers: readonly string[];
   readonly hypervisor: Hypervisor;
   readonly fileServer: FileServerClient;
   readonly records: DomainRecords;

@@ -58,8 +58,8 @@ export async function runXenoServer(options: RunOptions): Promise<void> {
  */
 export async function shutdownServer(
   options: XenoServerOptions,
-  { graceMs = 10_000, remove = false }: { graceMs?: number; remove?: boolean } = {},
+  { graceMs = 10_000, remove = false, halt = false }: { graceMs?: number; remove?: boolean; halt?: boolean } = {},
 ): Promise<void> {
   const server = await XenoServer.open(options);
-  await server.shutdown({ graceMs, remove });
+  await server.shutdown({ graceMs, remove, halt });
 }

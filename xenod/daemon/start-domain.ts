@@ -9,7 +9,7 @@ type OnStep = (step: DeploymentStep, at: number) => void;
 /** Brings up an admitted domain for the first time. Where that fails, nothing of it is left, its record neither. */
 export async function deployDomain(host: Host, record: DomainRecord, onStep: OnStep, signal: AbortSignal) {
   try {
-    await bringUp(host, record, { files: composeGuestFiles(record.deployment), onStep, signal });
+    await bringUp(host, record, { files: composeGuestFiles(record.deployment, host.nameServers), onStep, signal });
   } catch (error) {
     const { name } = record;
     await host.records.remove(name).catch((left) => host.log.error({ domain: name, err: left }, "a record is left"));

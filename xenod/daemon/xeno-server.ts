@@ -34,7 +34,7 @@ import type { PortSettings } from "./admit-ports.ts";
 import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
-import { removeDomain, stopDomain } from "./end-domain.ts";
+import { haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
@@ -66,6 +66,8 @@ export interface XenoServerOptions {
   readonly addressPool: string;
   /** Default: any port of the namespace's own addresses, where there is a namespace. */
   readonly ports?: PortSettings;
+  /** Told to new guests. */
+  readonly nameServers?: readonly string[];
   /** Default: QEMU, with KVM where that really works. */
   readonly hypervisor?: Hypervisor;
   readonly log: Logger;
@@ -166,6 +168,7 @@ export class XenoServer {
       name: options.name,
       linkPrefix: options.linkPrefix,
       pool: options.namespace === undefined ? undefined : new AddressPool(options.addressPool),
+      nameServers: options.nameServers ?? [],
       ports: options.ports ?? {
         isOnHost: false,
         range: options.namespace === undefined ? undefined : { first: 1, last: 65_535 },
@@ -347,8 +350,11 @@ export class XenoServer {
     closeSync(this.#lock);
   }
 
-  /** Ends every guest, the file server and Xenod: no process, device or namespace of them stays. */
-  async shutdown({ graceMs, remove }: { graceMs: number; remove: boolean }): Promise<void> {
+  /**
+   * Ends every guest, the file server and Xenod: no process, device or namespace of them stays. With `halt`, what ran is still
+   * meant to run, as when its host boots anew.
+   */
+  async shutdown({ graceMs, remove, halt }: { graceMs: number; remove: boolean; halt?: boolean }): Promise<void> {
     const { records, queues, log } = this.#host;
     this.#isShuttingDown = true;
     for (const { name } of records.list()) {
@@ -359,7 +365,7 @@ export class XenoServer {
       records.list().map(({ name }) =>
         queues.run(name, async () => {
           const record = records.find(name);
-          const end = remove ? removeDomain : stopDomain;
+          const end = remove ? removeDomain : halt ? haltDomain : stopDomain;
           if (record !== undefined) await end(this.#host, record, graceMs, this.#ending.signal);
         }),
       ),
