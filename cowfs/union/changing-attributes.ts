@@ -16,6 +16,7 @@ import {
   requireWritable,
 } from "./permissions.ts";
 import { requireRegular } from "./reading.ts";
+import { findThrough, setThrough } from "./through.ts";
 import { requireValidChange } from "./values.ts";
 
 export function setAttributes(core: UnionCore, caller: Caller, id: FileId, change: AttributeChange): void {
@@ -25,12 +26,17 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
   if (size !== undefined) requireRegular(before.mode);
   // chmod(2) of a symlink itself: what Linux answers since 6.6.
   if (mode !== undefined && isSymlink(before.mode)) throw new FileSystemError("ENOTSUP");
-  core.requireOwn(id, before.mode);
+  const through = findThrough(core, id);
+  if (through === undefined) core.requireOwn(id, before.mode);
   if (mode !== undefined && !isOwner(caller, before)) throw new FileSystemError("EPERM");
   requireChownable(caller, before, change);
   requireTimesSettable(caller, before, change);
   if (size !== undefined) requireWritable(caller, before);
   if (Object.values(change).every((value) => value === undefined)) return;
+  if (through !== undefined) {
+    const after = modeAfter(caller, before, change);
+    setThrough(core, through, { ...change, mode: after === before.mode ? undefined : after & 0o7777 });
+  }
   core.requireCopyUp(id);
   const shorter = size !== undefined && size < before.size;
   // What makes room is never refused for want of it.

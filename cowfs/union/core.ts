@@ -22,11 +22,13 @@ import { type MountText, readMountText } from "./mounts.ts";
 import { isDirectory, isRegular, isSymlink } from "./permissions.ts";
 import { readExtents } from "./reading.ts";
 import { type Branch, type ResolveLayer, Stack, type StackedDirectory } from "./stack.ts";
+import { ThroughOperations } from "./through-operations.ts";
 
 export class UnionCore {
   readonly journal: Journal;
   readonly stack: Stack;
   readonly covers: Covers;
+  readonly operations = new ThroughOperations();
   readonly clock: () => Time;
   /** How often each inode is held open by a client that says so (FUSE). */
   readonly retained = new Map<FileId, number>();
@@ -48,7 +50,7 @@ export class UnionCore {
       parent: (directory) => this.parent(directory),
       nameIn: (parent, directory) => this.#nameIn(parent, directory),
       findEntry: (directory, name) => this.findEntry(directory, name),
-      findBelow: (directory, name) => this.#findBelow(directory, name),
+      findBelow: (directory, name) => this.findBelow(directory, name),
       mode: (id) => this.#mode(id),
       merges: (directory) => journal.state.inodes.get(directory)?.merges ?? 0,
       mountTime: (directory) => journal.state.mountTimes.get(directory),
@@ -96,16 +98,17 @@ export class UnionCore {
     if (directory.mountError !== undefined && name !== mountFileName)
       throw new FileSystemError("EIO", directory.mountError.message);
     const { layers, hidesAll } = directory.cover!;
-    if (layers.length === 0 || name === mountFileName) return this.#findBelow(directory, name);
+    if (layers.length === 0 || name === mountFileName) return this.findBelow(directory, name);
     const { directories, other, stops } = lookThrough(layers, name);
     if (other !== undefined) return other;
-    const below = hidesAll || stops ? undefined : this.#findBelow(directory, name);
+    const below = hidesAll || stops ? undefined : this.findBelow(directory, name);
     if (directories.length === 0) return below;
     if (below !== undefined && isDirectory(this.#mode(below))) return below;
     return makeFileId(directories[0].slot, directories[0].inode);
   }
 
-  #findBelow(directory: StackedDirectory, name: Name): FileId | undefined {
+  /** What the journal and the layers below it hold under a name. */
+  findBelow(directory: StackedDirectory, name: Name): FileId | undefined {
     const entry = this.journal.state.inodes.get(directory.id)?.entries.get(name);
     if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
     return this.stack.find(directory, name);

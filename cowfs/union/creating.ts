@@ -12,6 +12,7 @@ import { setAttributes } from "./changing-attributes.ts";
 import type { UnionCore } from "./core.ts";
 import { isDirectory, isMember, isRegular, Permission, requireChownable, requirePermission } from "./permissions.ts";
 import type { StackedDirectory } from "./stack.ts";
+import { chooseTarget, createThrough, findThrough, linkThrough } from "./through.ts";
 import { isDots, requireDeviceNumber, requireName, requireTarget, requireValidChange } from "./values.ts";
 
 /** As ext4; a directory's subdirectories are not counted against it. */
@@ -37,7 +38,6 @@ export function createFile(
   const directory = openToSearch(core, caller, id, name);
   const known = isDots(name) ? id : core.findEntry(directory, name);
   if (known === undefined) {
-    core.requireUncovered(directory, name);
     const verifier = mode.kind === "exclusive" ? mode.verifier : undefined;
     return createInode(core, caller, directory, name, change, { type: FileType.regular, verifier });
   }
@@ -45,6 +45,7 @@ export function createFile(
   if (mode.kind !== "unchecked") throw new FileSystemError("EEXIST");
   const attributes = core.attributes(known);
   if (!isRegular(attributes.mode)) throw new FileSystemError(isDirectory(attributes.mode) ? "EISDIR" : "EEXIST");
+  core.operations.expect(known);
   if (change.size !== undefined) setAttributes(core, caller, known, { size: change.size });
   return known;
 }
@@ -61,7 +62,6 @@ export function createEntry(
   if (made.target !== undefined) requireTarget(made.target);
   const directory = openToSearch(core, caller, id, name);
   if (isDots(name) || core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
-  core.requireUncovered(directory, name);
   return createInode(core, caller, directory, name, change, made);
 }
 
@@ -69,12 +69,15 @@ export function linkEntry(core: UnionCore, caller: Caller, id: FileId, directory
   const { mode, links } = core.attributes(id);
   const directory = openToSearch(core, caller, directoryId, name);
   if (isDots(name) || core.findEntry(directory, name) !== undefined) throw new FileSystemError("EEXIST");
-  core.requireUncovered(directory, name);
-  if (!isDirectory(mode)) core.requireOwn(id, mode);
+  const [linked, through] = [findThrough(core, id), chooseTarget(core, directory, name)];
+  if (!isDirectory(mode) && linked === undefined) core.requireOwn(id, mode);
   requireExtensible(core, caller, directoryId);
   if (isDirectory(mode)) throw new FileSystemError("EPERM");
   if (links === 0) throw new FileSystemError("ENOENT");
   if (links >= maxLinks) throw new FileSystemError("EMLINK");
+  if (linked !== undefined || through !== undefined) {
+    linkThrough(core, linked, through, name);
+  }
   core.journal.room.require(0, 0);
   const time = core.clock();
   core.put(core.copyUp(id), { links: links + 1, changed: time });
@@ -104,12 +107,14 @@ function createInode(
   change: AttributeChange,
   { type, deviceMajor = 0, deviceMinor = 0, target = "", verifier }: NewInode,
 ): FileId {
+  const through = chooseTarget(core, directory, name);
   requireExtensible(core, caller, directory.id);
   if ((type === FileType.block || type === FileType.character) && caller.uid !== 0) throw new FileSystemError("EPERM");
   requireValidChange(change);
   requireDeviceNumber(deviceMajor);
   requireDeviceNumber(deviceMinor);
   const ownership = ownershipOf(caller, core.attributes(directory.id), type, change);
+  if (through !== undefined) return createThrough(core, through, name, { ...ownership, target });
   core.journal.room.require(target.length, 1);
   const time = core.clock();
   const { accessed = "now", modified = "now" } = change;

@@ -42,6 +42,8 @@ export class LayerTable {
   readonly #trees = new Map<number, Layer>();
   readonly #refusals = new Map<string, { error: XenoError; until: number }>();
   readonly #live = new Set<LiveLayer>();
+  /** The slots that a `.mount` names `rw`. */
+  readonly writtenThrough = new Set<number>();
   /** By place and URL, one after the other: a live layer has one table of numbers, which one opens. */
   readonly #attaching = new Map<string, Promise<void>>();
   readonly #closing = new AbortController();

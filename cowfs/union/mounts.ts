@@ -10,6 +10,7 @@ import { XenoError } from "../errors.ts";
 import { Fault, type Need } from "../fault.ts";
 import type { FileId } from "../file-system.ts";
 import { type Layer, whiteout } from "../layers/layer.ts";
+import { LiveLayer } from "../layers/live/live-layer.ts";
 import { baseSlot, slotOf } from "./file-ids.ts";
 import type { Branch, LayerPlace, LayerTable } from "./layer-table.ts";
 import { maxBranches, maxNesting } from "./limits.ts";
@@ -86,10 +87,6 @@ export class Mounts {
         });
       if (reading.count++ >= maxBranches)
         throw new XenoError("too-many-layers", `${where}: more than ${maxBranches} layers in one directory`);
-      if (isWritable)
-        throw new XenoError("mount-refused", `${where}: '${url}' cannot be written: it is a sealed layer`, {
-          hint: "Write 'ro' before it. What is written goes to the journal.",
-        });
       const refusal = this.#layers.findRefusal(place);
       if (refusal !== undefined)
         throw new XenoError("mount-refused", `${where}: '${url}' cannot be mounted: ${refusal.message}`, {
@@ -101,10 +98,32 @@ export class Mounts {
         reading.needs.push(this.#layers.need(place));
         continue;
       }
+      if (isWritable) this.#requireWritable(branch, isOver, `${where}: '${url}'`);
+      if (isWritable) this.#layers.writtenThrough.add(branch.slot);
+      else this.#layers.writtenThrough.delete(branch.slot);
       this.#outer.set(branch.slot, outer);
       branches.push(...this.#openInner(reading, branch, url, outer, isOver));
     }
     return branches;
+  }
+
+  #requireWritable({ tree }: Branch, isOver: boolean, what: string): void {
+    if (!(tree instanceof LiveLayer))
+      throw new XenoError("mount-refused", `${what} cannot be written: it is a sealed layer`, {
+        hint: "Write 'ro' before it. What is written goes to the journal.",
+      });
+    if (!isOver)
+      throw new XenoError(
+        "mount-refused",
+        `${what} would not be written to: '.' is stronger, and takes what is written`,
+        {
+          hint: "Put the line before '.', in a .mount of this file system itself.",
+        },
+      );
+    if (!tree.isWritable)
+      throw new XenoError("mount-refused", `${what} may only be read: the operator does not allow rw`, {
+        hint: "Write 'ro' before it, or have it allowed with --allow-layer 'rw …'.",
+      });
   }
 
   /** A layer between those that the `.mount` in its own root brings. */

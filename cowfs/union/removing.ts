@@ -7,6 +7,7 @@ import { openToSearch, requireExtensible } from "./creating.ts";
 import { rootId, slotOf } from "./file-ids.ts";
 import { isDirectory, Permission, requireDeletable, requirePermission } from "./permissions.ts";
 import type { StackedDirectory } from "./stack.ts";
+import { chooseTarget, findThrough, removeThrough, renameThrough } from "./through.ts";
 import { isDots } from "./values.ts";
 
 export function removeFile(core: UnionCore, caller: Caller, id: FileId, name: Name): void {
@@ -16,6 +17,8 @@ export function removeFile(core: UnionCore, caller: Caller, id: FileId, name: Na
   const attributes = core.attributes(victim);
   requireDeletable(caller, core.attributes(id), attributes);
   if (isDirectory(attributes.mode)) throw new FileSystemError("EISDIR");
+  const through = findThrough(core, victim);
+  if (through !== undefined) removeThrough(core, through, directory, name, false);
   const time = core.clock();
   dropName(core, victim, time);
   core.leave(directory, name, 0, time);
@@ -29,6 +32,8 @@ export function removeDirectory(core: UnionCore, caller: Caller, id: FileId, nam
   const attributes = core.attributes(victim);
   requireDeletable(caller, core.attributes(id), attributes);
   if (!isDirectory(attributes.mode)) throw new FileSystemError("ENOTDIR");
+  const through = findThrough(core, victim);
+  if (through !== undefined) removeThrough(core, through, directory, name, true);
   requireEmpty(core, victim);
   const time = core.clock();
   dropDirectory(core, victim, time);
@@ -52,13 +57,15 @@ export function renameEntry(
   const replaced = core.findEntry(to, toName);
   if (movesDirectory) requireOutside(core, moved, toId);
   if (replaced !== undefined && isDirectory(core.attributes(replaced).mode)) requireNotAbove(core, replaced, fromId);
-  core.requireUncovered(to, toName);
+  const [source, target] = [findThrough(core, moved), chooseTarget(core, to, toName)];
   if (replaced === moved) return;
   requireDeletable(caller, core.attributes(fromId), inode);
   if (replaced === undefined) requireExtensible(core, caller, toId);
   else requireReplaceable(core, caller, toId, inode.mode, replaced);
   // Moving a directory rewrites its `..`, which needs write permission on itself (rename(2), EACCES).
   if (movesDirectory && fromId !== toId) requirePermission(caller, inode, Permission.write);
+  if (source !== undefined || target !== undefined)
+    renameThrough(core, source, target, { from, fromName, toName, replaced });
   if (replaced !== undefined && movesDirectory) requireEmpty(core, replaced);
   core.requireCopyUp(moved);
 
@@ -80,7 +87,7 @@ export function renameEntry(
 function requireEntry(core: UnionCore, directory: StackedDirectory, name: Name): FileId {
   const id = core.findEntry(directory, name);
   if (id === undefined) throw new FileSystemError("ENOENT");
-  core.requireUncovered(directory, name);
+  if (findThrough(core, id) === undefined) core.requireUncovered(directory, name);
   return id;
 }
 

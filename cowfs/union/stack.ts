@@ -110,6 +110,16 @@ export class Stack {
     return tree.mode(inode);
   }
 
+  /** Whether anything here is written through. */
+  get isWrittenThroughAnywhere(): boolean {
+    return this.#layers.writtenThrough.size > 0;
+  }
+
+  /** Whether changes of a layer over the journal go through to it: see through.ts. */
+  isWrittenThrough(slot: number): boolean {
+    return this.#layers.writtenThrough.has(slot);
+  }
+
   /** The directory that the layer in a slot is mounted at. */
   mountPoint(slot: number): FileId {
     return slot === baseSlot ? rootId : this.#layers.slot(slot)!.directory;

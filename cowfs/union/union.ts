@@ -111,7 +111,7 @@ export class UnionFileSystem implements FileSystem {
   }
 
   setAttributes(caller: Caller, id: FileId, change: AttributeChange): void {
-    setAttributes(this.core, caller, id, change);
+    this.#run(["set", caller, id, change], () => setAttributes(this.core, caller, id, change));
   }
 
   lookup(caller: Caller, directory: FileId, name: Name): FileId {
@@ -156,19 +156,25 @@ export class UnionFileSystem implements FileSystem {
   }
 
   write(caller: Caller, id: FileId, offset: number, data: Buffer): void {
-    writeFile(this.core, caller, id, offset, data);
+    this.#run(["write", caller, id, offset, data], () => writeFile(this.core, caller, id, offset, data));
   }
 
   createFile(caller: Caller, directory: FileId, name: Name, change: AttributeChange, mode: CreateMode): FileId {
-    return createFile(this.core, caller, directory, name, change, mode);
+    return this.#run(["create", caller, directory, name, change, mode], () =>
+      createFile(this.core, caller, directory, name, change, mode),
+    );
   }
 
   createDirectory(caller: Caller, directory: FileId, name: Name, change: AttributeChange): FileId {
-    return createEntry(this.core, caller, directory, name, change, { type: FileType.directory });
+    return this.#run(["mkdir", caller, directory, name, change], () =>
+      createEntry(this.core, caller, directory, name, change, { type: FileType.directory }),
+    );
   }
 
   createSymlink(caller: Caller, directory: FileId, name: Name, target: Name, change: AttributeChange): FileId {
-    return createEntry(this.core, caller, directory, name, change, { type: FileType.symlink, target });
+    return this.#run(["symlink", caller, directory, name, target, change], () =>
+      createEntry(this.core, caller, directory, name, change, { type: FileType.symlink, target }),
+    );
   }
 
   createSpecial(
@@ -183,23 +189,27 @@ export class UnionFileSystem implements FileSystem {
     const device = type === FileType.block || type === FileType.character;
     if (!device && type !== FileType.fifo && type !== FileType.socket) throw new FileSystemError("EINVAL");
     const made = device ? { type, deviceMajor, deviceMinor } : { type };
-    return createEntry(this.core, caller, directory, name, change, made);
+    return this.#run(["special", caller, directory, name, change, made], () =>
+      createEntry(this.core, caller, directory, name, change, made),
+    );
   }
 
   removeFile(caller: Caller, directory: FileId, name: Name): void {
-    removeFile(this.core, caller, directory, name);
+    this.#run(["remove", caller, directory, name], () => removeFile(this.core, caller, directory, name));
   }
 
   removeDirectory(caller: Caller, directory: FileId, name: Name): void {
-    removeDirectory(this.core, caller, directory, name);
+    this.#run(["rmdir", caller, directory, name], () => removeDirectory(this.core, caller, directory, name));
   }
 
   rename(caller: Caller, from: FileId, fromName: Name, to: FileId, toName: Name): void {
-    renameEntry(this.core, caller, from, fromName, to, toName);
+    this.#run(["rename", caller, from, fromName, to, toName], () =>
+      renameEntry(this.core, caller, from, fromName, to, toName),
+    );
   }
 
   link(caller: Caller, id: FileId, directory: FileId, name: Name): void {
-    linkEntry(this.core, caller, id, directory, name);
+    this.#run(["link", caller, id, directory, name], () => linkEntry(this.core, caller, id, directory, name));
   }
 
   getExtendedAttribute(caller: Caller, id: FileId, name: Name): Buffer {
@@ -246,10 +256,20 @@ export class UnionFileSystem implements FileSystem {
 
   transact(key: RequestKey | undefined, run: () => Buffer): Buffer {
     try {
-      return this.core.journal.transact(key, run);
+      const reply = this.core.journal.transact(key, run);
+      this.core.operations.settle(undefined);
+      return reply;
+    } catch (thrown) {
+      this.core.operations.settle(thrown);
+      throw thrown;
     } finally {
       this.core.settle();
     }
+  }
+
+  /** Runs a change; its words say what it is where it may write through. */
+  #run<T>(words: readonly unknown[], run: () => T): T {
+    return this.core.stack.isWrittenThroughAnywhere ? this.core.operations.run(words, run) : run();
   }
 
   findReply(key: RequestKey): Buffer | undefined {

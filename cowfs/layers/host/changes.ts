@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import fs, { type FileHandle } from "node:fs/promises";
 import { FileSystemError } from "../../errors.ts";
 import { type AttributeChange, FileType, type Name, type Time } from "../../file-system.ts";
-import { type LiveChange, type LiveObject, type LivePlace, whiteoutPrefix } from "../live/live-files.ts";
+import { type LiveChange, type LiveObject, whiteoutPrefix } from "../live/live-files.ts";
 import type { HostDirectory } from "./host-directory.ts";
 import { pathIn, pathOf } from "./host-paths.ts";
 
@@ -15,7 +15,7 @@ const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_DSYNC, O_RDONLY, O_DIRECTORY } 
 export async function changeHostDirectory(host: HostDirectory, change: LiveChange): Promise<LiveObject | undefined> {
   switch (change.kind) {
     case "write":
-      return await write(host, change.file, change.offset, change.data);
+      return await write(host, change);
     case "set":
       return await host.withObject(change.object, async (object) => {
         await setAttributes(object, change.change);
@@ -52,8 +52,11 @@ export async function changeHostDirectory(host: HostDirectory, change: LiveChang
   }
 }
 
-async function write(host: HostDirectory, place: LivePlace, offset: number, data: Buffer): Promise<LiveObject> {
+type Write = Extract<LiveChange, { kind: "write" }>;
+
+async function write(host: HostDirectory, { file: place, offset, data, mode }: Write): Promise<LiveObject> {
   return await host.withFile(place, O_WRONLY | O_DSYNC, async (file) => {
+    if (mode !== undefined) await file.chmod(mode);
     for (let done = 0; done < data.length; ) {
       const { bytesWritten } = await file.write(data, done, data.length - done, offset + done);
       done += bytesWritten;

@@ -54,7 +54,14 @@ export interface LiveContent {
 
 /** A change that is made at once and durable when it is answered. */
 export type LiveChange =
-  | { readonly kind: "write"; readonly file: LivePlace; readonly offset: number; readonly data: Buffer }
+  | {
+      readonly kind: "write";
+      readonly file: LivePlace;
+      readonly offset: number;
+      readonly data: Buffer;
+      /** Permissions that it leaves, where writing takes set-ID bits away. */
+      readonly mode?: number;
+    }
   | { readonly kind: "set"; readonly object: LivePlace; readonly change: AttributeChange }
   | {
       readonly kind: "create";

@@ -6,12 +6,11 @@
  * - (L2) An answer is believed for a second, or ten times as long as it took to get, whichever is longer: an operation
  *   needs several, and those that came first must still stand when the last one comes.
  * - (L3) An object keeps its inode number for the journal's life (number-table.ts), wherever it is moved to.
- * - (L4) A change is made once for each operation that asks for it: the first run asks, the one after takes the answer.
- *   What was known of the objects that it touches is forgotten, also what is just being asked for.
+ * - (L4) When a change is answered, nothing is believed any more of what was known before of the objects that it
+ *   touches, nor of what was being asked about them.
  *
  * It trusts the files for nothing but the objects they show: their names, sizes and identities are checked here.
  */
-import { createHash } from "node:crypto";
 import { FileSystemError, XenoError } from "../../errors.ts";
 import { Fault, type Need } from "../../fault.ts";
 import { FileType, type Name, type Time } from "../../file-system.ts";
@@ -43,12 +42,11 @@ const maxCachedListings = 64;
 const maxCachedBytes = 32 * 1024 * 1024;
 /** Attributes that are brought along with one that is missing: a listing asks for all of them. */
 const attributesAtOnce = 256;
-/** An answer that nobody came back for. */
-const outcomeMs = 5000;
 const noAttributes: ReadonlyMap<Name, Buffer> = new Map();
 
 type Listing = ReadonlyMap<Name, number>;
-type Outcome = { readonly inode: number } | { readonly error: FileSystemError };
+/** Of a change: the inode that was made, or -1, or why not. */
+export type LiveOutcome = { readonly inode: number } | { readonly error: FileSystemError };
 
 export class LiveLayer implements Layer {
   readonly id: string;
@@ -65,7 +63,6 @@ export class LiveLayer implements Layer {
   readonly #opaque = new TimedCache<number, boolean>(maxCachedNames);
   readonly #targets = new TimedCache<number, Name>(maxCachedNames);
   readonly #failures = new TimedCache<string, FileSystemError>(maxCachedNames);
-  readonly #outcomes = new TimedCache<string, Outcome>(maxCachedNames);
   readonly #content = new ContentCache(maxCachedBytes);
   /** Which change was the last of an inode: what was asked before it is not kept (L4). */
   readonly #changedAt = new Map<number, number>();
@@ -238,17 +235,13 @@ export class LiveLayer implements Layer {
   }
 
   /**
-   * Makes a change at once (L4); returns the inode that was made or changed, or -1. `touched`: the inodes whose attributes or
-   * entries it changes. Throws a Fault the first time.
+   * Makes a change (L4): throws the Fault that does. `settle` is told the inode that was made, or -1, or why not; `key` names
+   * the operation that asks. `touched`: the inodes whose attributes or entries it changes; of a creation first the
+   * directory, of a rename what is moved, from where and whereto.
    */
-  change(touched: readonly number[], change: LiveChange): number {
+  change(key: string, touched: readonly number[], change: LiveChange, settle: (outcome: LiveOutcome) => void): never {
     if (!this.isWritable) throw new FileSystemError("EROFS");
-    const key = `change ${digest(change)}`;
-    const outcome = this.#outcomes.get(key);
-    if (outcome === undefined) throw new Fault([this.#needChange(key, touched, change)]);
-    this.#outcomes.delete(key);
-    if ("error" in outcome) throw outcome.error;
-    return outcome.inode;
+    throw new Fault([this.#needChange(key, touched, change, settle)]);
   }
 
   /** Where an inode lies, for a change of it. */
@@ -369,32 +362,46 @@ export class LiveLayer implements Layer {
     });
   }
 
-  #needChange(key: string, touched: readonly number[], change: LiveChange): Need {
+  #needChange(
+    key: string,
+    touched: readonly number[],
+    change: LiveChange,
+    settle: (outcome: LiveOutcome) => void,
+  ): Need {
     // The bytes are lent: a caller's buffer is used again when the operation has faulted.
     const own = change.kind === "write" ? { ...change, data: Buffer.from(change.data) } : change;
     return {
-      key: `${this.#tag} ${key}`,
+      key: `${this.#tag} change ${key}`,
       bring: async (signal) => {
-        let outcome: Outcome;
+        let outcome: LiveOutcome;
         try {
           const object = await this.#source.files.change(own, signal);
-          outcome = { inode: object === undefined ? -1 : await this.#numberOfChanged(own, touched, object) };
+          for (const inode of touched) this.#forget(inode);
+          if (own.kind === "rename") await this.#moved(touched, own.toName);
+          outcome = { inode: object === undefined ? -1 : await this.#keepChanged(own, touched, object) };
         } catch (error) {
-          signal.throwIfAborted();
-          outcome = { error: asFileSystemError(error) };
-        } finally {
           // Also of what failed or was given up: it may have been done.
           for (const inode of touched) this.#forget(inode);
+          signal.throwIfAborted();
+          outcome = { error: asFileSystemError(error) };
         }
-        if (!signal.aborted) this.#outcomes.set(key, outcome, performance.now() + outcomeMs);
+        if (!signal.aborted) settle(outcome);
       },
     };
   }
 
-  async #numberOfChanged(change: LiveChange, touched: readonly number[], object: LiveObject): Promise<number> {
-    if (change.kind !== "create") return touched[0];
-    const [number] = await this.#numbers.record([sight(touched[0], change.name, object)]);
-    return number;
+  /** What the change left of its object is known: who asked for it looks at that next. */
+  async #keepChanged(change: LiveChange, touched: readonly number[], object: LiveObject): Promise<number> {
+    const isNew = change.kind === "create";
+    const [inode] = isNew ? await this.#numbers.record([sight(touched[0], change.name, object)]) : touched;
+    this.#attributes.set(inode, requireSane(object.attributes), performance.now() + minValidityMs);
+    return isNew ? inode : -1;
+  }
+
+  /** Who holds what was moved finds it at its new place. */
+  async #moved([inode, , directory]: readonly number[], name: Name): Promise<void> {
+    const { identity } = this.#numbers.place(inode);
+    await this.#numbers.record([{ parent: directory, name, identity, hasOneName: true }]);
   }
 
   #forget(inode: number): void {
@@ -446,11 +453,4 @@ function failedUntil(error: unknown): number {
 /** What is no answer of the file system's is EIO: the guest's program hears it, its kernel does not hang. */
 function asFileSystemError(error: unknown): FileSystemError {
   return error instanceof FileSystemError ? error : new FileSystemError("EIO", String(error));
-}
-
-function digest(change: LiveChange): string {
-  const hash = createHash("sha256");
-  if (change.kind === "write") hash.update(change.data);
-  const rest = change.kind === "write" ? { ...change, data: change.data.length } : change;
-  return hash.update(JSON.stringify(rest)).digest("base64");
 }

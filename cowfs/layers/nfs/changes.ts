@@ -1,6 +1,6 @@
 /** Changes of a shared remote directory: each is on the server's stable storage when it is answered. */
 import { FileSystemError } from "../../errors.ts";
-import { FileType } from "../../file-system.ts";
+import { type AttributeChange, FileType } from "../../file-system.ts";
 import { type LiveChange, type LiveObject, whiteoutPrefix } from "../live/live-files.ts";
 import { readHandle, readPostAttributes, skipWccData, writeChange } from "./attributes.ts";
 import { type NfsFiles, writeEntry, writeHandle } from "./nfs-files.ts";
@@ -14,16 +14,9 @@ const guarded = 1;
 export async function changeNfs(files: NfsFiles, change: LiveChange): Promise<LiveObject | undefined> {
   switch (change.kind) {
     case "write":
-      return await write(files, change.file.identity, change.offset, change.data);
-    case "set": {
-      const { identity } = change.object;
-      const reply = await files.call(procedures.setattr, (writer) => {
-        writeHandle(writer, identity);
-        writeChange(writer, change.change);
-        writer.writeBoolean(false);
-      });
-      return await describe(files, identity, skipWccData(reply));
-    }
+      return await write(files, change);
+    case "set":
+      return await setAttributes(files, change.object.identity, change.change);
     case "create":
       return await create(files, change);
     case "remove":
@@ -56,7 +49,20 @@ async function describe(files: NfsFiles, identity: string, known: LiveObject["at
   return { identity, attributes: known ?? (await files.getAttributes(identity)) };
 }
 
-async function write(files: NfsFiles, handle: string, offset: number, data: Buffer): Promise<LiveObject> {
+async function setAttributes(files: NfsFiles, handle: string, change: AttributeChange): Promise<LiveObject> {
+  const reply = await files.call(procedures.setattr, (writer) => {
+    writeHandle(writer, handle);
+    writeChange(writer, change);
+    writer.writeBoolean(false);
+  });
+  return await describe(files, handle, skipWccData(reply));
+}
+
+type Write = Extract<LiveChange, { kind: "write" }>;
+
+async function write(files: NfsFiles, { file, offset, data, mode }: Write): Promise<LiveObject> {
+  const handle = file.identity;
+  if (mode !== undefined) await setAttributes(files, handle, { mode });
   let attributes: LiveObject["attributes"] | undefined;
   for (let done = 0; done < data.length; ) {
     const part = data.subarray(done, done + maxWriteBytes);
