@@ -2,6 +2,7 @@
 import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
 import { forwardPorts } from "../../xenod/links/forwarder.ts";
 import { deployEverywhere } from "../deploy/deploy-everywhere.ts";
+import { untilGuestEnds } from "../deploy/watch-domain.ts";
 import type { StartedServer } from "../network/start-server.ts";
 import { waitForPage } from "./pages.ts";
 import { kernelUrl } from "./prepare.ts";
@@ -32,7 +33,7 @@ export interface ServiceAnswer {
   readonly domain: DomainRecord;
 }
 
-/** Rejects with what the deployment failed with, or `page-missing`; the domain may then still exist. */
+/** Rejects with what the deployment failed with, `guest-ended`, or `page-missing`; the domain may then still exist. */
 export async function deployAndFetch(deployment: ServiceDeployment): Promise<ServiceAnswer> {
   const { server, overlay, clientNamespace, onStep, cleanup, signal, deadlineMs = pageDeadlineMs } = deployment;
   const document = { name: "apache", overlay, kernel: kernelUrl, ...guestSize };
@@ -43,7 +44,16 @@ export async function deployAndFetch(deployment: ServiceDeployment): Promise<Ser
   const forwarder = await forwardPorts(clientNamespace, [{ listen: { host: "127.0.0.1", port: 0 }, target }]);
   cleanup.defer(() => forwarder.close());
   const url = `http://127.0.0.1:${forwarder.ports[0]}/`;
-  await waitForPage(url, pageText, deadlineMs, signal);
+  const answered = new AbortController();
+  try {
+    const watching = AbortSignal.any([signal, answered.signal]);
+    await Promise.race([
+      waitForPage(url, pageText, deadlineMs, watching),
+      untilGuestEnds(server.client, domain.name, watching),
+    ]);
+  } finally {
+    answered.abort();
+  }
   const answeredAt = Date.now();
   return { url, answeredAt, domain: await server.client.domain(domain.name, signal) };
 }

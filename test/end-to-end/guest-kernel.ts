@@ -22,8 +22,13 @@ export async function buildTestKernel(): Promise<string> {
 
 /** Publishes it and returns its URL. */
 export async function publishTestKernel(published: Published): Promise<string> {
+  return await publishFiles(published, "kernel", await readTestKernel());
+}
+
+/** Its files by name. */
+export async function readTestKernel(): Promise<Record<string, Buffer>> {
   const directory = await buildTestKernel();
   const names = await readdir(directory);
   const files = await Promise.all(names.map(async (name) => [name, await readFile(join(directory, name))] as const));
-  return await publishFiles(published, "kernel", Object.fromEntries(files));
+  return Object.fromEntries(files);
 }

@@ -5,6 +5,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
+import { untilGuestEnds } from "../../control/deploy/watch-domain.ts";
+import type { Deployment } from "../../xenod/daemon/deployment.ts";
 import { FileServerClient } from "../../xenod/file-server/client.ts";
 import { stopFileServer } from "../../xenod/file-server/start.ts";
 import { findQemu } from "../../xenod/hypervisors/qemu/qemu-process.ts";
@@ -13,7 +15,7 @@ import { createLink, deleteLink } from "../../xenod/links/guest-link.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { publishFiles } from "../xenod/published.ts";
-import { publishTestKernel } from "./guest-kernel.ts";
+import { publishTestKernel, readTestKernel } from "./guest-kernel.ts";
 import { type RunningServer, startXenoServer } from "./xeno-server.ts";
 
 /** Writes a file five times a second, synced, and reads it back; says each result on the console. */
@@ -59,10 +61,12 @@ test.before(async (t) => {
   server = await startXenoServer({ teardown: (act) => void teardowns.push(act), log: t.log });
   const kernel = await publishTestKernel(server.published);
   const busybox = await readFile("/bin/busybox");
+  const kernelFiles = await readTestKernel();
+  const ownKernel = Object.fromEntries(Object.entries(kernelFiles).map(([name, data]) => [`boot/xeno/${name}`, data]));
   const overlay = await publishFiles(
     server.published,
     "writer",
-    { "bin/busybox": busybox, "sbin/init": init, "sbin/restless": restless, "sbin/phoenix": phoenix },
+    { "bin/busybox": busybox, "sbin/init": init, "sbin/restless": restless, "sbin/phoenix": phoenix, ...ownKernel },
     {
       executables: ["bin/busybox", "sbin/init", "sbin/restless", "sbin/phoenix"],
       directories: ["dev", "proc", "sys", "data", "root"],
@@ -87,10 +91,19 @@ test.serial("what cannot be deployed is refused at once, with the reason", async
     [{ overlay: "xenostore://demo/writr" }, "overlay-unknown"],
     [{ kernel: "template://Debian-kernel/6.1/current" }, "template-unknown"],
     [{ overlay: "ftp://demo" }, "scheme-unknown"],
+    [
+      {
+        ports: [
+          { published: 80, guest: 80 },
+          { published: 80, guest: 81 },
+        ],
+      },
+      "port-taken",
+    ],
     [{ memoryMiB: 1_000_000 }, "memory-short"],
     [{ name: "Not A Name" }, "request-invalid"],
   ] as const) {
-    const refused = server.client.deploy({ ...deployment, ...change, id: randomUUID() });
+    const refused = server.client.deploy({ ...deployment, ...change, id: randomUUID() } as Deployment);
     await t.throwsAsync(refused, { code });
   }
   const { task } = await server.client.deploy({
@@ -220,6 +233,8 @@ test.serial(
       init: "/sbin/restless",
     });
     await server.client.waitForTask(task);
+    const noticed = untilGuestEnds(server.client, domain, AbortSignal.timeout(120_000));
+    noticed.catch(() => {});
     let epoch = 0;
     const end = performance.now() + 60_000;
     for (;;) {
@@ -230,6 +245,7 @@ test.serial(
       await delay(50);
     }
     t.is(epoch, 1);
+    await t.throwsAsync(noticed, { code: "guest-ended", message: /the guest powered off/ });
     t.like(await server.client.domain(domain), { state: "stopped", intent: "running", exported: false });
     await server.client.waitForTask((await server.client.remove(domain)).task);
   },
@@ -238,7 +254,13 @@ test.serial(
 test.serial(
   "a domain so marked starts again from its journal: after it ended, and after its host booted",
   async (t) => {
-    const wanted = { ...deployment, name: "phoenix", init: "/sbin/phoenix", restart: "always" as const };
+    const wanted = {
+      ...deployment,
+      name: "phoenix",
+      kernel: "overlay:/boot/xeno",
+      init: "/sbin/phoenix",
+      restart: "always" as const,
+    };
     await server.client.deploy({ ...wanted, id: randomUUID() });
     const console = join(server.stateDirectory, "domains/phoenix/console.log");
     const waitForBoot = async (boot: number) => {

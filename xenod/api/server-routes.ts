@@ -19,7 +19,16 @@ export function addServerRoutes(api: FastifyInstance, server: XenoServer, option
     ...(await server.status()),
     publicKey,
   }));
-  api.get("/v1/traffic", { schema: { summary: "What it asked its XenoStore for" } }, async () => server.traffic());
+  api.get(
+    "/v1/traffic",
+    {
+      schema: {
+        summary:
+          "What it asked its XenoStore for, since Xenod and the file server were last started: counters begin anew then",
+      },
+    },
+    async () => server.traffic(),
+  );
   api.get("/metrics", { schema: { summary: "Measurements, in Prometheus' text format" } }, async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.read()),
   );
