@@ -10,7 +10,6 @@
 import { type Extent, findExtent, lowerAddress } from "./extents.ts";
 import type { Journal } from "./journal.ts";
 import { segmentBytes } from "./segment-use.ts";
-import type { JournalInode } from "./state.ts";
 
 /** Of one step: some 100 microseconds. */
 const stepBytes = 256 * 1024;
@@ -22,15 +21,15 @@ const nothing = Buffer.alloc(0);
 export class Compaction {
   readonly #journal: Journal;
   readonly #segments: ReadonlySet<number>;
-  readonly #inodes: Iterator<JournalInode>;
+  readonly #ids: Float64Array;
   /** Where the pass is: in an inode, at an offset of the file. */
-  #inode: JournalInode | undefined;
+  #index = 0;
   #offset = 0;
 
   constructor(journal: Journal, segments: ReadonlySet<number>) {
     this.#journal = journal;
     this.#segments = segments;
-    this.#inodes = journal.state.inodes.values();
+    this.#ids = journal.state.inodes.ids();
   }
 
   /** Copies a little; returns whether nothing points at the segments any more. Throws what writing throws. */
@@ -39,15 +38,16 @@ export class Compaction {
     let bytes = 0;
     let extents = 0;
     for (let visited = 0; visited < stepInodes && bytes < stepBytes && extents < stepExtents; ) {
-      if (this.#inode === undefined && !this.#nextInode()) {
+      if (this.#index === this.#ids.length) {
         this.#lay(pieces);
         return true;
       }
-      const inode = this.#inode!;
-      const index = findExtent(inode.extents, this.#offset);
-      const extent = inode.extents[index];
-      if (extent === undefined || this.#journal.state.inodes.get(inode.id) !== inode) {
-        this.#inode = undefined;
+      const id = this.#ids[this.#index];
+      const found = this.#journal.state.inodes.extentsOf(id);
+      const extent = found[findExtent(found, this.#offset)];
+      if (extent === undefined) {
+        this.#index++;
+        this.#offset = 0;
         visited++;
         continue;
       }
@@ -55,18 +55,11 @@ export class Compaction {
       const piece = cutPiece(extent, this.#offset, stepBytes - bytes);
       this.#offset = piece.offset + piece.length;
       if (piece.address === lowerAddress || !this.#segments.has(Math.floor(piece.address / segmentBytes))) continue;
-      pieces.push({ id: inode.id, extent: piece });
+      pieces.push({ id, extent: piece });
       bytes += piece.length;
     }
     this.#lay(pieces);
     return [...this.#segments].every((segment) => this.#journal.state.use.live(segment) === 0);
-  }
-
-  #nextInode(): boolean {
-    const { done, value } = this.#inodes.next();
-    this.#inode = done ? undefined : value;
-    this.#offset = 0;
-    return !done;
   }
 
   #lay(pieces: readonly { id: number; extent: Extent }[]): void {

@@ -53,6 +53,11 @@ export class FieldWriter {
 
   name(value: Name): void {
     this.uint32(value.length);
+    this.text(value);
+  }
+
+  /** The bytes alone. */
+  text(value: Name): void {
     const at = this.reserve(value.length);
     this.#buffer.write(value, at, value.length, "latin1");
   }

@@ -24,8 +24,7 @@ export interface FoldTask {
 /** Writes the checkpoint at `until` under its name of before; returns its size. Throws `journal-damaged`, or what the disk says. */
 export function foldLog({ directory, until, pins }: FoldTask): number {
   const state = new JournalState();
-  const apply = state.apply.bind(state);
-  let position: LogPosition = loadCheckpoint(directory, apply);
+  let position: LogPosition = loadCheckpoint(directory, state);
   const pinned = new Map(pins.map((pin) => [pin.sequence, pin]));
   const take = (payload: Buffer, sequence: number) => {
     // The record after a position is the pin's own.

@@ -64,7 +64,7 @@ export class Journal {
       this.#identity = new Identity(directory);
       this.#segments = new Segments(directory, disk, limits.fullSegmentBytes);
       this.#log = new Log(directory, disk);
-      const start = loadCheckpoint(directory, this.state.apply.bind(this.state));
+      const start = loadCheckpoint(directory, this.state);
       this.#log.recover(start, (payload, isSynced) => this.#replay(payload, isSynced));
       removeLeftovers(directory);
       for (const { segments } of this.state.pins.values())
@@ -292,8 +292,7 @@ export class Journal {
   /** Files without a name that were kept open when the process died: nobody can reach them any more. */
   #dropOrphans(): void {
     const changes: Change[] = [];
-    for (const { id, links, parent, extents } of this.state.inodes.values()) {
-      if (links > 0 || parent !== 0) continue;
+    for (const { id, extents } of this.state.inodes.nameless()) {
       if (id < firstLayerId) changes.push({ kind: "drop", id });
       // Of one from a layer below it must stay known that it is gone.
       else if (extents.length > 0) changes.push({ kind: "cut", id, size: 0 });

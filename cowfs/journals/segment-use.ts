@@ -59,6 +59,18 @@ export class SegmentUse {
     this.#change(address, length, 1);
   }
 
+  /** The same for many. */
+  addAll(addresses: Float64Array, lengths: Float64Array): void {
+    const bytes = new Map<number, number>();
+    for (let index = 0; index < addresses.length; index++) {
+      const [address, length] = [addresses[index], lengths[index]];
+      const segment = Math.floor(address / segmentBytes);
+      if (address + length > (segment + 1) * segmentBytes) this.#change(address, length, 1);
+      else if (address !== lowerAddress) bytes.set(segment, (bytes.get(segment) ?? 0) + length);
+    }
+    for (const [segment, length] of bytes) this.#change(segment * segmentBytes, length, 1);
+  }
+
   /** Takes out what of the extents lies in a range of the file: it is about to be laid over or cut off. */
   removeRange(extents: readonly Extent[], start: number, end: number): void {
     for (let index = findExtent(extents, start); index < extents.length && extents[index].offset < end; index++) {

@@ -8,8 +8,10 @@
  * - (S3) Numbers of inodes, slots and cookies only grow.
  */
 import type { FileId, Name, Time } from "../file-system.ts";
+import type { Columns } from "./checkpoint-columns.ts";
 import { JournalEntries } from "./entries.ts";
 import { clearRange, countBytes, type Extent, layExtent } from "./extents.ts";
+import { Inodes, noEntries } from "./inodes.ts";
 import type { Pin } from "./pins.ts";
 import { Replies } from "./replies.ts";
 import { SegmentUse } from "./segment-use.ts";
@@ -93,11 +95,8 @@ export type Change =
 /** Ids below are of inodes that were born in the journal; those of the layers have a slot number above. */
 export const firstLayerId = 2 ** 40;
 
-/** Of every inode that has none: a million files need no million maps. */
-const noEntries = new JournalEntries();
-
 export class JournalState {
-  readonly inodes = new Map<FileId, JournalInode>();
+  readonly inodes = new Inodes();
   readonly slots = new Map<number, Slot>();
   /** When the `.mount` of a directory last changed, which changed all directories below it too. */
   readonly mountTimes = new Map<FileId, Time>();
@@ -107,6 +106,12 @@ export class JournalState {
   /** The next inode number of slot 0. */
   nextInode = 1;
   nextSlot = 1;
+
+  /** Takes a checkpoint's inodes in, which are all that there are then. */
+  load(columns: Columns): void {
+    this.inodes.load(columns);
+    this.use.addAll(columns.extentAddress, columns.extentLength);
+  }
 
   apply(change: Change): void {
     switch (change.kind) {
@@ -183,7 +188,7 @@ export class JournalState {
       return;
     }
     // Written out: spreading takes several times as long, and opening does it a million times.
-    this.inodes.set(fields.id, {
+    this.inodes.set({
       id: fields.id,
       mode: fields.mode,
       links: fields.links,

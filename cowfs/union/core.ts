@@ -55,9 +55,7 @@ export class UnionCore {
       merges: (directory) => journal.state.inodes.get(directory)?.merges ?? 0,
       mountTime: (directory) => journal.state.mountTimes.get(directory),
     });
-    let latest: Time = { seconds: 0, nanoseconds: 0 };
-    for (const { changed } of journal.state.inodes.values()) if (isLater(changed, latest)) latest = changed;
-    this.clock = createClock(latest);
+    this.clock = createClock(journal.state.inodes.latestChange());
     this.#openedAt = this.clock();
   }
 

@@ -102,7 +102,7 @@ function planDirectory(
 /** The directories of layers over the journal in which something was made, and those above them: by parent and name. */
 function findCoveringDirectories(core: UnionCore): ReadonlyMap<FileId, ReadonlyMap<Name, FileId>> {
   const found = new Map<FileId, Map<Name, FileId>>();
-  for (const { id } of core.journal.state.inodes.values()) {
+  for (const id of core.journal.state.inodes.ids()) {
     for (let at = id; core.stack.isOver(at); ) {
       const above = core.covers.findParent(at);
       if (above === 0) break;

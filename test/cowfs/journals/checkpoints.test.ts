@@ -2,11 +2,15 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
+import { crc32 } from "node:zlib";
 import test, { type ExecutionContext } from "ava";
+import { ChangeWriter } from "../../../cowfs/journals/changes.ts";
 import { checkpointPath, listCheckpoints, newCheckpointPath } from "../../../cowfs/journals/checkpoint-file.ts";
 import type { CheckpointStep } from "../../../cowfs/journals/checkpoints.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
+import type { JournalState } from "../../../cowfs/journals/state.ts";
+import { listRareChanges } from "../../../cowfs/journals/state-changes.ts";
 import {
   addFile,
   change,
@@ -276,8 +280,82 @@ test("a file that was open without a name when the process died is dropped from 
 });
 
 function doubleBytes(value: number): Buffer {
-  const bytes = Buffer.alloc(9);
-  bytes[0] = 1;
-  bytes.writeDoubleLE(value, 1);
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleLE(value);
   return bytes;
 }
+
+/** The checkpoint as version 1 wrote it: all of the state as blocks of changes. */
+function rewriteAsVersion1(directory: string, state: JournalState): void {
+  const file = checkpointPath(directory, listCheckpoints(directory)[0]);
+  const header = fs.readFileSync(file).subarray(0, 64);
+  header.writeUInt32LE(1, 8);
+  header.writeUInt32LE(crc32(header.subarray(0, 28)), 28);
+  const writer = new ChangeWriter();
+  for (const inode of state.inodes.values()) {
+    const { id, entries } = inode;
+    writer.change({ kind: "put", inode });
+    writer.change({ kind: "merge", id, merges: inode.merges });
+    for (const extent of inode.extents) writer.change({ kind: "lay", id, extent, checksum: 0 });
+    for (const { name, id: entered, cookie } of entries.after(0))
+      writer.change({ kind: "enter", directory: id, name, id: entered, cookie });
+    if (entries.nextCookie > 1) writer.change({ kind: "cookies", directory: id, next: entries.nextCookie });
+  }
+  for (const change of listRareChanges(state)) writer.change(change);
+  const block = (bytes: Buffer, checksum: number) => {
+    const before = Buffer.alloc(8);
+    before.writeUInt32LE(bytes.length, 0);
+    before.writeUInt32LE(checksum, 4);
+    return Buffer.concat([before, bytes]);
+  };
+  const sum = crc32(writer.bytes(), header.readUInt32LE(28));
+  fs.writeFileSync(file, Buffer.concat([header, block(writer.bytes(), sum), block(Buffer.alloc(0), sum)]));
+}
+
+test("a checkpoint of version 1 opens as what it holds, and the next one is of this version", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  fill(journal);
+  await journal.checkpoint();
+  const state = describeState(journal.state);
+  rewriteAsVersion1(directory, journal.state);
+  const left = copyJournal(t, directory);
+  await journal.close();
+  const again = Journal.open(left);
+  assert.deepEqual(describeState(again.state), state);
+  addFile(again, "more", "x");
+  await again.checkpoint();
+  const after = describeState(again.state);
+  await again.close();
+  t.is(fs.readFileSync(checkpointPath(left, listCheckpoints(left)[0])).readUInt32LE(8), 2);
+  assert.deepEqual(await reopen(left), after);
+});
+
+test("inodes that lie in a checkpoint are read, changed, removed and counted as if they were objects", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory);
+  const ids = Array.from({ length: 200 }, (_, index) => addFile(journal, `file ${index}`, `content of ${index}`));
+  await journal.checkpoint();
+  await journal.close();
+  const again = Journal.open(directory);
+  t.is(again.state.inodes.size, 201);
+  for (const [index, id] of ids.entries()) {
+    if (index % 3 === 0) change(again, () => again.apply({ kind: "drop", id }));
+    if (index % 3 === 1)
+      change(again, () => again.apply({ kind: "put", inode: inodeFields(id, { uid: index, size: 5 }) }));
+  }
+  t.is(again.state.inodes.size, 134);
+  t.false(again.state.inodes.has(ids[0]));
+  t.is(again.state.inodes.get(ids[0]), undefined);
+  t.is(again.state.inodes.get(ids[1]), again.state.inodes.get(ids[1]));
+  t.is(again.state.get(ids[4]).uid, 4);
+  t.is(contentOf(again, "file 2"), "content of 2");
+  t.deepEqual(
+    [...again.state.inodes.ids()],
+    [...again.state.inodes.values()].map(({ id }) => id),
+  );
+  const state = describeState(again.state);
+  await again.checkpoint();
+  await again.close();
+  assert.deepEqual(await reopen(directory), state);
+});
