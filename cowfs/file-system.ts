@@ -153,6 +153,9 @@ export interface FileSystem {
   removeExtendedAttribute(caller: Caller, id: FileId, name: Name): void;
   listExtendedAttributes(caller: Caller, id: FileId): Name[];
 
+  /** What names the file among all that share a lock table. Absent, or undefined: the id, which is this file system's own. */
+  lockKey?(id: FileId): string | undefined;
+
   /** Keeps an unlinked inode alive while a client has it open (FUSE); `release` undoes one `retain`. */
   retain(id: FileId): void;
   release(id: FileId): void;

@@ -14,6 +14,7 @@ import { createDirectoryPages } from "./directory-pages.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Handles } from "./handles.ts";
 import { maxRecordBytes } from "./limits.ts";
+import { LockTable } from "./locks/lock-table.ts";
 import { createMountTable } from "./mount-table.ts";
 import type { Service } from "./procedures/procedure.ts";
 import { ReplyPool } from "./reply-pool.ts";
@@ -59,6 +60,8 @@ export interface ExportOptions extends ExportEvents {
   readonly maxConnections?: number;
   /** Reply buffers to share with other exports of the process. */
   readonly pool?: ReplyPool;
+  /** Locks to share with other exports: their clients may have the same live files. Default: its own. */
+  readonly locks?: LockTable;
 }
 
 export interface NfsExport {
@@ -73,7 +76,9 @@ export interface NfsExport {
   serve(server: Server): void;
   /** The guest was reset: its xids start anew. */
   startEpoch(bootEpoch: number): void;
-  /** Cuts every connection and forgets what waits: nothing runs on the file system after this. */
+  /** Lets go of all that its clients have locked: it is not opened again. */
+  releaseLocks(): void;
+  /** Cuts every connection and forgets what waits: nothing runs on the file system after this. Locks stay. */
   close(): void;
 }
 
@@ -89,9 +94,11 @@ class Export implements NfsExport, ConnectionOwner {
   readonly #maxConnections: number;
   readonly #onFailed: ((error: unknown) => void) | undefined;
   readonly #connections = new Set<Connection>();
+  readonly #service: Service;
   readonly #waiting = new WaitingRequests();
   readonly #turn: Turn;
   readonly #dispatcher: Dispatcher;
+  #bootEpoch: number | undefined;
   #bytesReceived = 0;
   #bytesSent = 0;
 
@@ -100,8 +107,10 @@ class Export implements NfsExport, ConnectionOwner {
     this.#maxConnections = options.maxConnections ?? defaultMaxConnections;
     this.#onFailed = options.onFailed;
     this.#turn = new Turn(options.fileSystem, (error) => this.#fail(error));
+    const service = createService(options);
+    this.#service = service;
     const execution = {
-      service: createService(options),
+      service,
       turn: this.#turn,
       waiting: this.#waiting,
       jukeboxMs: options.jukeboxMs ?? defaultJukeboxMs,
@@ -146,6 +155,12 @@ class Export implements NfsExport, ConnectionOwner {
       });
     }
     this.#dispatcher.execution.startEpoch(bootEpoch);
+    if (this.#bootEpoch !== undefined && this.#bootEpoch !== bootEpoch) this.releaseLocks();
+    this.#bootEpoch = bootEpoch;
+  }
+
+  releaseLocks(): void {
+    this.#service.locks.releaseAll(`${this.#service.lockScope} `);
   }
 
   close(): void {
@@ -229,6 +244,8 @@ function createService(options: ExportOptions): Service {
     fsidLow: fileSystem.lineage.readUInt32BE(4),
     exportPath: options.exportPath ?? "/",
     mounts: createMountTable(),
+    locks: options.locks ?? new LockTable(),
+    lockScope: fileSystem.lineage.toString("hex"),
     directoryPages: createDirectoryPages(fileSystem),
     watched: new Set(watched),
     onFirstRead: (id) => options.onFirstRead?.(id),

@@ -21,6 +21,7 @@ import { Access, FileType } from "../file-system.ts";
 import type { CheckpointLimits } from "../journals/checkpoints.ts";
 import type { Disk } from "../journals/disk.ts";
 import { Journal } from "../journals/journal.ts";
+import { LiveLayer } from "../layers/live/live-layer.ts";
 import { setAttributes } from "./changing-attributes.ts";
 import { emptyRoot, UnionCore } from "./core.ts";
 import { createEntry, createFile, linkEntry } from "./creating.ts";
@@ -232,6 +233,13 @@ export class UnionFileSystem implements FileSystem {
 
   listExtendedAttributes(caller: Caller, id: FileId): Name[] {
     return listExtendedAttributes(this.core, caller, id);
+  }
+
+  /** A file of a live layer is the same file to everybody who mounts the URL. */
+  lockKey(id: FileId): string | undefined {
+    if (slotOf(id) <= baseSlot || this.core.find(id) !== undefined) return undefined;
+    const { tree, inode } = this.core.stack.locate(id);
+    return tree instanceof LiveLayer ? `${tree.id} ${tree.place(inode).identity}` : undefined;
   }
 
   retain(id: FileId): void {

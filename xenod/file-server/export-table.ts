@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import { holdsJournal } from "../../cowfs/journals/identity.ts";
 import { Journal } from "../../cowfs/journals/journal.ts";
+import { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
@@ -34,6 +35,8 @@ export class ExportTable {
   readonly #options: ExportTableOptions;
   readonly #exports = new Map<string, ServedExport>();
   readonly #queues = new SerialQueues();
+  /** One for all exports: guests may share live layers. */
+  readonly #locks = new LockTable();
 
   constructor(options: ExportTableOptions) {
     this.#options = options;
@@ -171,6 +174,7 @@ export class ExportTable {
     return {
       openLayer: (url, pinned, signal) => layers.open(url, pinned, signal),
       openLive: (url) => layers.openLive(url),
+      locks: this.#locks,
       ioErrorAfterMs,
       pullBoot: (isBoot) =>
         new BootPull({ traces: layers.traces, isBoot, pace, log: (text) => log(`export ${id}: ${text}`) }),

@@ -2,6 +2,7 @@
 import { XenoError } from "../../cowfs/errors.ts";
 import type { FileId } from "../../cowfs/file-system.ts";
 import { exportFileSystem, type NfsExport } from "../../cowfs/nfs/export.ts";
+import type { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import { openUnion, type UnionFileSystem } from "../../cowfs/union/union.ts";
 import { locateFile } from "./locate-file.ts";
@@ -20,6 +21,8 @@ export interface ExportOpening {
   readonly ioErrorAfterMs?: number;
   /** Default /sbin/init. */
   readonly initPath?: string;
+  /** Shared by the exports of a process. */
+  readonly locks?: LockTable;
   readonly signal: AbortSignal;
   onLayers?(): void;
   onMount?(): void;
@@ -66,6 +69,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
     const exported = exportFileSystem({
       fileSystem: union,
       bootEpoch: opening.bootEpoch,
+      locks: opening.locks,
       requirePrivilegedPort: opening.requirePrivilegedPort,
       jukeboxMs: opening.jukeboxMs,
       ioErrorAfterMs: opening.ioErrorAfterMs,

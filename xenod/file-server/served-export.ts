@@ -8,6 +8,7 @@ import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Journal } from "../../cowfs/journals/journal.ts";
+import type { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import { isLiveUrl } from "../../templates/layers/live-policy.ts";
 import type { OpenedSource } from "../../templates/layers/live-sources.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
@@ -37,6 +38,7 @@ export interface ExportContext {
   /** Opens a layer; it is closed with the export. */
   openLayer(url: string, pinned: string | undefined, signal: AbortSignal): Promise<OpenedTree>;
   openLive(url: string): Promise<OpenedSource>;
+  readonly locks?: LockTable;
   /** What brings the export's layers for its guest's boot, or for a guest that runs. */
   pullBoot(isBoot: boolean): BootPull;
   /** As in PullSettings. */
@@ -100,6 +102,7 @@ export class ServedExport {
     this.#ended.abort();
     this.#server.close();
     await this.#recovering?.catch(() => {});
+    this.#opened?.exported.releaseLocks();
     await this.#closeFileSystem();
     await this.#saving;
   }
@@ -175,6 +178,7 @@ export class ServedExport {
       initPath,
       ioErrorAfterMs: this.#context.ioErrorAfterMs,
       bootEpoch: this.bootEpoch,
+      locks: this.#context.locks,
       resolve: async (layer, pinned, signal) => {
         if (isLiveUrl(layer)) {
           const live = await this.#context.openLive(layer);

@@ -3,6 +3,7 @@
  * no registrations and forwards no calls.
  */
 import type { XdrReader } from "../xdr.ts";
+import { lockProgram, monitorProgram } from "./lock-program.ts";
 import { mountProgram } from "./mount-program.ts";
 import { nfsProgram } from "./nfs-program.ts";
 import { nullProcedure } from "./null.ts";
@@ -58,5 +59,5 @@ export const portmapProgram: Program = {
 };
 
 function served(): readonly Program[] {
-  return [portmapProgram, mountProgram, nfsProgram];
+  return [portmapProgram, mountProgram, nfsProgram, lockProgram, monitorProgram];
 }

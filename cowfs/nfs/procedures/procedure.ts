@@ -1,6 +1,7 @@
 /** What a procedure is to the dispatcher, and what it is given. One set of types serves NFS, MOUNT and the portmapper. */
 import type { Caller, FileId, FileSystem } from "../../file-system.ts";
 import type { Handles } from "../handles.ts";
+import type { LockTable } from "../locks/lock-table.ts";
 import type { XdrReader, XdrWriter } from "../xdr.ts";
 
 /** What all requests of one export share. */
@@ -13,6 +14,9 @@ export interface Service {
   /** The path that clients name in MNT; below it they may name directories. */
   readonly exportPath: string;
   readonly mounts: MountTable;
+  readonly locks: LockTable;
+  /** The lineage: begins the names of this export's clients and files in the lock table. */
+  readonly lockScope: string;
   readonly directoryPages: DirectoryPages;
   /** Called once for each fileid that it still holds, when it is first read. */
   readonly watched: Set<FileId>;
