@@ -104,7 +104,7 @@ test("the portmapper names its own port for each program over TCP", async (t) =>
   const programs: number[] = [];
   while (results.u32() === 1) {
     programs.push(results.u32());
-    t.deepEqual([results.u32() > 1, results.u32(), results.u32()], [true, 6, port]);
+    t.deepEqual([results.u32() > 0, results.u32(), results.u32()], [true, 6, port]);
   }
   t.deepEqual(programs.sort(), [100000, 100003, 100005, 100021, 100024]);
   t.is((await client.call(1, encode().u32(1).u32(1).u32(6).u32(1), portmapper)).u32(), 0);
