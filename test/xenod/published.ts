@@ -34,7 +34,7 @@ export async function publishFiles(
   { store, key }: Published,
   name: string,
   files: Readonly<Record<string, string | Buffer>>,
-  options: { executables?: readonly string[]; directories?: readonly string[] } = {},
+  options: { executables?: readonly string[]; directories?: readonly string[]; version?: string } = {},
 ): Promise<string> {
   const publication = await beginPublication(store);
   const root = createDirectoryNode({ permissions: 0o755 });
@@ -46,7 +46,7 @@ export async function publishFiles(
     const node = createFileNode({ permissions }, await publication.addContent(bytes), bytes.length);
     findDirectory(root, names.slice(0, -1)).children!.set(names.at(-1)!, node);
   }
-  await publication.commit(root, { owner: "demo", name, version: "1", key });
+  await publication.commit(root, { owner: "demo", name, version: options.version ?? "1", key });
   return `xenostore://demo/${name}`;
 }
 

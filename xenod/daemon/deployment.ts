@@ -117,6 +117,13 @@ export const deploymentProperties = {
   files: Type.Optional(Type.Array(LaidFile, { maxItems: 256 })),
   ports: Type.Optional(Type.Array(PublishedPort, { maxItems: 64 })),
   restart: Type.Optional(RestartPolicy),
+  follow: Type.Optional(
+    Type.Boolean({
+      description:
+        "At each reboot, take what the overlay's and its template's names mean then; what the guest wrote lies over that. " +
+        "Default: the trees of the deployment, for ever.",
+    }),
+  ),
 };
 
 export const Deployment = Type.Object(

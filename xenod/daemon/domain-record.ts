@@ -40,7 +40,7 @@ export interface DomainRecord {
   readonly deployment: Deployment;
   readonly task: string;
   /** The trees that the URLs meant when the deployment was accepted. */
-  readonly overlayTree: string;
+  overlayTree: string;
   readonly kernelTree: string;
   intent: "running" | "stopped" | "removed";
   /**

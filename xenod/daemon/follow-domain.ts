@@ -16,6 +16,7 @@ export function followDomain(host: Host, record: DomainRecord, domain: Domain): 
     host.fileServer
       .startEpoch(name)
       .catch((error) => host.log.error({ domain: name, err: error }, "no new boot epoch"));
+    host.onReset(record);
   });
   domain
     .ended()

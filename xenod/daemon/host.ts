@@ -29,6 +29,8 @@ export interface Host {
   readonly queues: SerialQueues;
   /** Told of each domain whose guest ended by itself, when it is settled. */
   onEnd(record: DomainRecord): void;
+  /** Told when a running domain's guest was reset. */
+  onReset(record: DomainRecord): void;
   readonly log: Logger;
 }
 

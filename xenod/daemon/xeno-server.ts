@@ -184,6 +184,12 @@ export class XenoServer {
       domains: new Map(),
       queues: new SerialQueues(),
       onEnd: (record) => this.#restarts.consider(record),
+      onReset: (record) => {
+        if (record.deployment.follow !== true) return;
+        this.#followAtReset(record).catch((error) =>
+          log.error({ domain: record.name, err: error }, "it does not follow"),
+        );
+      },
       log,
     };
     this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
@@ -248,6 +254,17 @@ export class XenoServer {
     ask: (id: string, request: PrecacheRequest) => this.#host.fileServer.precache(id, request, this.#ending.signal),
     cancel: (id: string) => this.#host.fileServer.cancelPrecache(id),
   };
+
+  /** A guest that reboots while its names mean something new is ended, and started over that. */
+  async #followAtReset(record: DomainRecord): Promise<void> {
+    const { fileServer, queues, records } = this.#host;
+    const { name, deployment } = record;
+    const asked = { journal: records.journalOf(name), url: deployment.overlay, lookOnly: true };
+    const { isChanged } = await fileServer.follow(asked, this.#ending.signal);
+    if (!isChanged || record.intent !== "running") return;
+    await queues.run(name, () => stopDomain(this.#host, record, 0, this.#ending.signal));
+    await this.#deployments.start(name);
+  }
 
   domains(): DomainRecord[] {
     return this.#host.records.list().map(withoutContents);

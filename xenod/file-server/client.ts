@@ -7,6 +7,8 @@ import type {
   ExportStatus,
   FileServerStatus,
   FileToLay,
+  Followed,
+  FollowRequest,
   PrecacheRequest,
   PrecacheStatus,
   SnapshotFork,
@@ -15,6 +17,8 @@ import type {
 
 /** Opening pulls what is not cached of the layers' indexes. */
 const openDeadlineMs = 120_000;
+/** What a guest has written is copied. */
+const followDeadlineMs = 600_000;
 /** The journal's log is folded first, and files may have to be copied to another file system. */
 const forkDeadlineMs = 600_000;
 
@@ -78,6 +82,17 @@ export class FileServerClient {
 
   status(signal?: AbortSignal): Promise<FileServerStatus> {
     return this.#client.request({ method: "GET", path: "/status", signal });
+  }
+
+  /** Lays the journal of an ended guest over what its names mean now. */
+  follow(request: FollowRequest, signal?: AbortSignal): Promise<Followed> {
+    return this.#client.request({
+      method: "POST",
+      path: "/follow",
+      body: request,
+      deadlineMs: followDeadlineMs,
+      signal,
+    });
   }
 
   /** Begins to precache, or says how far it is: see precaching.ts. */

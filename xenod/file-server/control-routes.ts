@@ -7,6 +7,7 @@ import {
   exportIdPattern,
   type FileServerStatus,
   FileToLay,
+  FollowRequest,
   PrecacheRequest,
   type PrecacheStatus,
   requestIdPattern,
@@ -34,6 +35,9 @@ export function addControlRoutes(
     return {};
   });
   addSnapshotRoutes(server, table);
+  server.post<{ Body: FollowRequest }>("/follow", { schema: { body: FollowRequest } }, async ({ body }) =>
+    table.follow(body),
+  );
   server.post<{ Params: Parameters }>("/exports/:id/epoch", { schema }, async ({ params }) =>
     table.startEpoch(params.id),
   );

@@ -11,19 +11,23 @@ import { holdsJournal } from "../../cowfs/journals/identity.ts";
 import { Journal } from "../../cowfs/journals/journal.ts";
 import { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
+import { completeRestack } from "../../templates/overlays/restack-journal.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
 import { BootPull } from "./boot-pull.ts";
 import type { fileServerFiles } from "./files.ts";
+import { findChanged, followUrl } from "./follow-names.ts";
 import type { KeeperChannel } from "./keeper-channel.ts";
-import type { ExportSpecification, ExportStatus, FileToLay } from "./protocol.ts";
+import type { ExportSpecification, ExportStatus, FileToLay, Followed, FollowRequest } from "./protocol.ts";
 import { type ExportContext, type SavedEvents, type SavedExport, ServedExport } from "./served-export.ts";
 
 const maxExports = 1024;
+/** Shorter than its client waits. */
+const followDeadlineMs = 540_000;
 
 export interface ExportTableOptions {
   readonly files: ReturnType<typeof fileServerFiles>;
-  readonly layers: Pick<Layers, "open" | "openLive" | "traces">;
+  readonly layers: Pick<Layers, "open" | "openLive" | "traces" | "resolveUrl">;
   readonly keeper: KeeperChannel;
   /** Caps what is brought after a guest's boot. */
   readonly ioErrorAfterMs?: number;
@@ -148,6 +152,31 @@ export class ExportTable {
   }
 
   /** What opens or closes a journal, or needs it open, runs one after the other. */
+  /** Lays a journal over what its names mean now. Rejects with `journal-busy` while an export has it. */
+  async follow({ journal, url, lookOnly = false }: FollowRequest): Promise<Followed> {
+    const { layers } = this.#options;
+    const signal = AbortSignal.timeout(followDeadlineMs);
+    await this.#queueOf(journal, async () => {
+      if (!this.#serves(journal)) await completeRestack(journal);
+    });
+    if (!holdsJournal(journal)) return { isChanged: false };
+    const isChanged = await this.useJournal(journal, ({ state }) =>
+      findChanged(layers, [...state.slots.values()], signal),
+    );
+    if (!isChanged || lookOnly) return { isChanged };
+    return await this.#queueOf(journal, async () => {
+      if (this.#serves(journal))
+        throw new XenoError("journal-busy", `an export has the journal ${journal} open`, {
+          hint: "end its guest first",
+        });
+      return { isChanged, tree: await followUrl(layers, journal, url, signal) };
+    });
+  }
+
+  #serves(journal: string): boolean {
+    return [...this.#exports.values()].some(({ specification }) => specification.journal === journal);
+  }
+
   #queueOf<T>(journal: string, operation: () => Promise<T>): Promise<T> {
     return this.#queues.run(`journal ${journal}`, operation);
   }

@@ -124,6 +124,25 @@ export interface FileServerStatus {
   readonly pulled: PullCounters;
 }
 
+/** Of a deployment that follows its names: see follow-names.ts. */
+export const FollowRequest = Type.Object(
+  {
+    journal: Type.String({ pattern: "^/", maxLength: 1024 }),
+    /** The layer under the journal. */
+    url: Type.String({ maxLength: 1024 }),
+    /** Only look whether anything has changed, also while an export has the journal open. */
+    lookOnly: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+export type FollowRequest = Static<typeof FollowRequest>;
+
+export interface Followed {
+  readonly isChanged: boolean;
+  /** What the journal lies over now, where that has changed. */
+  readonly tree?: string;
+}
+
 export const requestIdPattern = "^[A-Za-z0-9_-]{8,64}$";
 
 export const PrecacheRequest = Type.Object(

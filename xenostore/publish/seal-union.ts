@@ -29,26 +29,32 @@ export async function sealUnion(
   sink: ContentSink,
   signal: AbortSignal,
 ): Promise<TreeNode> {
-  const plan = await runWithFaults(() => planSeal(core, rootId), signal);
+  const plan = await planSeal(core, rootId, signal);
   const nodes = new Map<FileId, TreeNode>();
   for (const id of plan.files) nodes.set(id, await sealInode(core, id, sink, signal));
   return plan.build(nodes);
 }
 
-interface Plan {
+/** What a journal changed, without its content. */
+export interface SealPlan {
+  readonly root: PlannedDirectory;
   /** Every inode but directories that the tree holds. */
   readonly files: ReadonlySet<FileId>;
   build(nodes: ReadonlyMap<FileId, TreeNode>): TreeNode;
 }
 
 /** One directory of the tree to be. */
-interface PlannedDirectory {
+export interface PlannedDirectory {
   readonly id: FileId;
   readonly opaque: boolean;
   readonly children: Map<Name, PlannedDirectory | FileId | "whiteout">;
 }
 
-function planSeal(core: UnionCore, rootId: FileId): Plan {
+export async function planSeal(core: UnionCore, rootId: FileId, signal: AbortSignal): Promise<SealPlan> {
+  return await runWithFaults(() => planNow(core, rootId), signal);
+}
+
+function planNow(core: UnionCore, rootId: FileId): SealPlan {
   const covering = findCoveringDirectories(core);
   const files = new Set<FileId>();
   // A file of a moved directory may have another name that was not moved: both must show one inode, so the walk is
@@ -59,7 +65,7 @@ function planSeal(core: UnionCore, rootId: FileId): Plan {
     known = files.size;
     root = planDirectory(core, rootId, false, files, covering) ?? { id: rootId, opaque: false, children: new Map() };
   } while (files.size > known);
-  return { files, build: (nodes) => buildDirectory(core, root, nodes) };
+  return { root, files, build: (nodes) => buildDirectory(core, root, nodes) };
 }
 
 /** What of a directory belongs into the tree; undefined when it is as it is below. `whole`: all that it shows. */
