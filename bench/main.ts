@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME …`: one of the benchmarks. Results on stdout, progress on stderr; exit codes as in control/cli/output.ts. */
 import { exitCodes, reportError } from "../control/cli/output.ts";
 import { bootUsage, runBoot } from "./boot/command.ts";
+import { controlUsage, runControl } from "./control/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { pullUsage, runPull } from "./pull/command.ts";
 import { UsageError } from "./usage-error.ts";
@@ -13,6 +14,7 @@ interface Benchmark {
 
 const benchmarks: Record<string, Benchmark> = {
   boot: { usage: bootUsage, run: runBoot },
+  control: { usage: controlUsage, run: runControl },
   nfs: { usage: nfsUsage, run: runNfs },
   pull: { usage: pullUsage, run: runPull },
 };

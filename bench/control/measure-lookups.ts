@@ -1,0 +1,81 @@
+/**
+ * Lookups in the information service's inverted file as it grows. Advertisements are taken without their signatures here: to sign
+ * a million of them would take minutes and measure something else.
+ */
+import { randomBytes } from "node:crypto";
+import { InvertedFile } from "../../control/information/inverted-file.ts";
+import { findServers } from "../../control/search/find-servers.ts";
+import { type Distribution, describeSamples } from "../statistics.ts";
+
+export interface LookupsMeasured {
+  readonly servers: number;
+  /** Microseconds, for a page of 100 of a range with about a tenth of all. */
+  readonly lookup: Distribution;
+  /** Milliseconds, for the best ten of those with a kernel that a hundredth has, enough of three resources, near two places. */
+  readonly find: Distribution;
+  /** Microseconds, to take an update of a XenoServer that is known. */
+  readonly update: Distribution;
+  readonly bytesEach: number;
+}
+
+const samples = 1000;
+const finds = 50;
+
+export function measureLookups(servers: number): LookupsMeasured {
+  globalThis.gc?.();
+  const before = process.memoryUsage().heapUsed;
+  const file = new InvertedFile();
+  const ids = Array.from({ length: servers }, () => randomBytes(32).toString("base64url"));
+  for (const id of ids) file.take(makeAdvertisement(id, 1));
+  globalThis.gc?.();
+  const bytesEach = (process.memoryUsage().heapUsed - before) / servers;
+  const pick = () => ids[Math.floor(Math.random() * ids.length)]!;
+  const lookup = measure(samples, () => {
+    const from = Math.floor(Math.random() * 900);
+    file.lookup({ token: "CPUmsps", range: { from, to: from + 100 }, limit: 100 });
+  });
+  const find = measure(finds, () => {
+    const kernel = `6.${Math.floor(Math.random() * 100)}`;
+    const resources = { CPUmsps: 100, MemoryMiB: 512, NetMbps: 5 };
+    const near = { places: [{ server: pick() }, { server: pick() }] };
+    findServers(file, { count: 10, environment: { kernel }, resources, hours: 1, near }, 2);
+  });
+  let at = 2;
+  const update = measure(samples, () => file.take(makeAdvertisement(pick(), at++)));
+  const scale = ({ count, ...rest }: Distribution, by: number) =>
+    ({
+      count,
+      ...Object.fromEntries(Object.entries(rest).map(([name, ms]) => [name, ms * by])),
+    }) as unknown as Distribution;
+  return { servers, lookup: scale(lookup, 1000), find, update: scale(update, 1000), bytesEach };
+}
+
+function measure(times: number, act: () => void): Distribution {
+  const taken: number[] = [];
+  for (let time = 0; time < times; time++) {
+    const started = performance.now();
+    act();
+    taken.push(performance.now() - started);
+  }
+  return describeSamples(taken)!;
+}
+
+function makeAdvertisement(server: string, at: number) {
+  const random = (most: number) => Math.floor(Math.random() * most);
+  const tokens = {
+    CPUmsps: random(1000),
+    MemoryMiB: random(65_536),
+    NetMbps: random(1000),
+    Load: Math.random(),
+    EnvType: ["Linux", "Program"],
+    EnvKernel: `6.${random(100)}`,
+    PriceCPUmsps: 1 + random(20),
+    PriceMemoryMiB: 1 + random(5),
+    PriceNetMbps: 1 + random(5),
+    CoordX: Math.random() * 200,
+    CoordY: Math.random() * 200,
+    CoordHeight: Math.random() * 10,
+    CoordError: 0.1,
+  };
+  return { server, address: "https://a.server.example", at, expires: Number.MAX_SAFE_INTEGER, tokens, text: "" };
+}
