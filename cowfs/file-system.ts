@@ -10,6 +10,8 @@
  * host once `sync` has settled; the server calls `flush` before any reply leaves.
  */
 
+import type { Offset } from "./offsets.ts";
+
 /** Identifies an inode for ever: slot * 2^40 + inode number, below 2^53. Never reused within a lineage. */
 export type FileId = number;
 
@@ -29,8 +31,9 @@ export interface Attributes {
   readonly links: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes; up to 2^53 - 1. */
+  /** Bytes; 2^53 - 1 where it is more: then `large` has the exact size. */
   readonly size: number;
+  readonly large?: { readonly size: bigint } | undefined;
   /** Bytes of storage; holes do not count. */
   readonly used: number;
   readonly deviceMajor: number;
@@ -38,6 +41,11 @@ export interface Attributes {
   readonly accessed: Time;
   readonly modified: Time;
   readonly changed: Time;
+}
+
+/** A file's size in bytes. */
+export function exactSize({ size, large }: Pick<Attributes, "size" | "large">): Offset {
+  return large === undefined ? size : large.size;
 }
 
 /** Who asks. Supplementary groups count for permissions; uid 0 passes every check that root passes on Linux. */
@@ -53,7 +61,7 @@ export interface AttributeChange {
   mode?: number;
   uid?: number;
   gid?: number;
-  size?: number;
+  size?: Offset;
   accessed?: Time | "now";
   modified?: Time | "now";
 }
@@ -123,12 +131,12 @@ export interface FileSystem {
   access(caller: Caller, id: FileId, mask: number): number;
   readLink(caller: Caller, id: FileId): Name;
   /** Copies up to `length` bytes from `offset` into `target` at `targetOffset`; returns how many (0 at the end). */
-  read(caller: Caller, id: FileId, offset: number, length: number, target: Buffer, targetOffset: number): number;
+  read(caller: Caller, id: FileId, offset: Offset, length: number, target: Buffer, targetOffset: number): number;
   /** All entries after `cookie` (0: from the start) without `.` and `..`, in cookie order, at most `limit`. */
   list(caller: Caller, directory: FileId, cookie: number, limit: number): DirectoryEntry[];
   statistics(): Statistics;
 
-  write(caller: Caller, id: FileId, offset: number, data: Buffer): void;
+  write(caller: Caller, id: FileId, offset: Offset, data: Buffer): void;
   createFile(caller: Caller, directory: FileId, name: Name, change: AttributeChange, mode: CreateMode): FileId;
   createDirectory(caller: Caller, directory: FileId, name: Name, change: AttributeChange): FileId;
   createSymlink(caller: Caller, directory: FileId, name: Name, target: Name, change: AttributeChange): FileId;

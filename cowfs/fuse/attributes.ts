@@ -1,5 +1,5 @@
 /** Attributes on the wire: fuse_attr, fuse_attr_out and fuse_entry_out. */
-import { type Attributes, type FileId, FileType } from "../file-system.ts";
+import { type Attributes, exactSize, type FileId, FileType } from "../file-system.ts";
 import type { MountContext } from "./mount-context.ts";
 
 /** A hint to programs: a write is a request, and stdio makes half as many when this is more than a page. */
@@ -16,7 +16,7 @@ export function decodeDevice(device: number): { major: number; minor: number } {
 
 function putAttributes({ reply }: MountContext, attributes: Attributes): void {
   reply.long(attributes.id);
-  reply.long(attributes.size);
+  reply.offset(exactSize(attributes));
   reply.long(Math.ceil(attributes.used / 512));
   reply.long(attributes.accessed.seconds);
   reply.long(attributes.modified.seconds);

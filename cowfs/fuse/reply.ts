@@ -2,6 +2,7 @@
  * The reply under construction: one buffer for the whole mount, since a reply is built and sent in one go.
  */
 import type { FileId, Name } from "../file-system.ts";
+import type { Offset } from "../offsets.ts";
 import { maxDataBytes, pageBytes, replyHeaderBytes } from "./protocol.ts";
 
 const capacity = maxDataBytes + pageBytes;
@@ -39,6 +40,14 @@ export class Reply {
     this.#words[at] = value >>> 0;
     this.#words[at + 1] = Math.floor(value / 0x1_0000_0000);
     this.length += 8;
+  }
+
+  offset(value: Offset): void {
+    if (typeof value === "number") this.long(value);
+    else {
+      this.word(Number(value & 0xffffffffn));
+      this.word(Number(value >> 32n));
+    }
   }
 
   zeros(bytes: number): void {

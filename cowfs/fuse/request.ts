@@ -3,6 +3,7 @@
  * until somebody has to wait (`detach`). The sender is the kernel, which is trusted for the shape of what it sends.
  */
 import type { Name } from "../file-system.ts";
+import type { Offset } from "../offsets.ts";
 import { requestHeaderBytes } from "./protocol.ts";
 
 const bodyWord = requestHeaderBytes / 4;
@@ -52,6 +53,14 @@ export class Request {
   /** The 64-bit field at a byte offset of the body: exact below 2^53, as all sizes, offsets and nodes here are. */
   long(offset: number): number {
     return this.#long(bodyWord + (offset >>> 2));
+  }
+
+  /** The 64-bit offset or size at a byte offset of the body, exact: the kernel's are below 2^63. */
+  offset(offset: number): Offset {
+    const small = this.long(offset);
+    if (small <= Number.MAX_SAFE_INTEGER) return small;
+    const at = bodyWord + (offset >>> 2);
+    return (BigInt(this.#words[at + 1]) << 32n) | BigInt(this.#words[at]);
   }
 
   signedLong(offset: number): number {

@@ -27,17 +27,26 @@ const kinds = {
   fork: 15,
   mounted: 16,
   merge: 18,
+  large: 19,
 } as const satisfies Record<Change["kind"], number>;
 
 /** A slot of a layer that lies over the journal. */
 const slotOverKind = 17;
+/** An extent beyond 2^53. */
+const layFarKind = 20;
 
 const noBytes = Buffer.alloc(0);
+
+function kindOf(change: Change): number {
+  if (change.kind === "slot" && change.slot.isOver) return slotOverKind;
+  if (change.kind === "lay" && change.region) return layFarKind;
+  return kinds[change.kind];
+}
 
 /** A buffer that the changes of a record are written into. */
 export class ChangeWriter extends FieldWriter {
   change(change: Change): void {
-    this.uint8(change.kind === "slot" && change.slot.isOver ? slotOverKind : kinds[change.kind]);
+    this.uint8(kindOf(change));
     switch (change.kind) {
       case "put":
         return this.#inode(change.inode);
@@ -56,7 +65,12 @@ export class ChangeWriter extends FieldWriter {
         this.number(change.extent.offset);
         this.number(change.extent.length);
         this.number(change.extent.address);
+        if (change.region) this.uint32(change.region);
         return this.uint32(change.checksum);
+      case "large":
+        this.number(change.id);
+        this.uint32(Number(change.size & 0xffffffffn));
+        return this.uint32(Number(change.size >> 32n));
       case "cut":
         this.number(change.id);
         return this.number(change.size);
@@ -157,6 +171,13 @@ export class ChangeReader extends FieldReader {
         const extent = { offset: this.number(), length: this.number(), address: this.number() };
         return { kind: "lay", id, extent, checksum: this.uint32() };
       }
+      case layFarKind: {
+        const id = this.number();
+        const extent = { offset: this.number(), length: this.number(), address: this.number() };
+        return { kind: "lay", id, extent, region: this.uint32(), checksum: this.uint32() };
+      }
+      case kinds.large:
+        return { kind: "large", id: this.number(), size: BigInt(this.uint32()) | (BigInt(this.uint32()) << 32n) };
       case kinds.cut:
         return { kind: "cut", id: this.number(), size: this.number() };
       case kinds.wrote:

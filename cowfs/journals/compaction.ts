@@ -22,8 +22,9 @@ export class Compaction {
   readonly #journal: Journal;
   readonly #segments: ReadonlySet<number>;
   readonly #ids: Float64Array;
-  /** Where the pass is: in an inode, at an offset of the file. */
+  /** Where the pass is: in an inode, at an offset in a region of the file (../offsets.ts). */
   #index = 0;
+  #region = 0;
   #offset = 0;
 
   constructor(journal: Journal, segments: ReadonlySet<number>) {
@@ -34,7 +35,7 @@ export class Compaction {
 
   /** Copies a little; returns whether nothing points at the segments any more. Throws what writing throws. */
   step(): boolean {
-    const pieces: { id: number; extent: Extent }[] = [];
+    const pieces: Piece[] = [];
     let bytes = 0;
     let extents = 0;
     for (let visited = 0; visited < stepInodes && bytes < stepBytes && extents < stepExtents; ) {
@@ -43,11 +44,11 @@ export class Compaction {
         return true;
       }
       const id = this.#ids[this.#index];
-      const found = this.#journal.state.inodes.extentsOf(id);
+      const region = this.#region;
+      const found = this.#journal.state.inodes.extentsOf(id, region);
       const extent = found[findExtent(found, this.#offset)];
       if (extent === undefined) {
-        this.#index++;
-        this.#offset = 0;
+        this.#goOn(id);
         visited++;
         continue;
       }
@@ -55,21 +56,29 @@ export class Compaction {
       const piece = cutPiece(extent, this.#offset, stepBytes - bytes);
       this.#offset = piece.offset + piece.length;
       if (piece.address === lowerAddress || !this.#segments.has(Math.floor(piece.address / segmentBytes))) continue;
-      pieces.push({ id, extent: piece });
+      pieces.push({ id, extent: piece, region });
       bytes += piece.length;
     }
     this.#lay(pieces);
     return [...this.#segments].every((segment) => this.#journal.state.use.live(segment) === 0);
   }
 
-  #lay(pieces: readonly { id: number; extent: Extent }[]): void {
+  /** To the next region or inode. Regions that come while a pass is running are written to new segments. */
+  #goOn(id: number): void {
+    const next = this.#journal.state.inodes.nextRegion(id, this.#region);
+    this.#offset = 0;
+    this.#region = next ?? 0;
+    if (next === undefined) this.#index++;
+  }
+
+  #lay(pieces: readonly Piece[]): void {
     if (pieces.length === 0) return;
     const journal = this.#journal;
-    const copies = pieces.map(({ id, extent: { offset, length, address } }) => {
+    const copies = pieces.map(({ id, extent: { offset, length, address }, region }) => {
       const bytes = Buffer.allocUnsafe(length);
       journal.readData(address, length, bytes, 0);
       const copy = journal.appendData(bytes);
-      return { id, extent: { offset, length, address: copy.address }, checksum: copy.checksum };
+      return { id, extent: { offset, length, address: copy.address }, checksum: copy.checksum, region };
     });
     const lay = () => {
       for (const copy of copies) journal.apply({ kind: "lay", ...copy });
@@ -79,12 +88,18 @@ export class Compaction {
   }
 }
 
+interface Piece {
+  readonly id: number;
+  readonly extent: Extent;
+  readonly region: number;
+}
+
 /** What of an extent lies from an offset on within one segment, and is not too long to copy at once. */
 function cutPiece(extent: Extent, from: number, most: number): Extent {
   const offset = Math.max(extent.offset, from);
   const left = extent.offset + extent.length - offset;
   if (extent.address === lowerAddress) return { offset, length: left, address: lowerAddress };
-  const address = extent.address + offset - extent.offset;
+  const address = extent.address + (offset - extent.offset);
   const toSegmentEnd = segmentBytes - (address % segmentBytes);
   return { offset, length: Math.min(left, most, toSegmentEnd), address };
 }

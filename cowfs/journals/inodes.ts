@@ -55,12 +55,24 @@ export class Inodes {
     if (row >= 0) this.#take(row);
   }
 
-  /** Where an inode's bytes lie; of none for one that is not there. For who looks at many and changes few. */
-  extentsOf(id: FileId): readonly Extent[] {
+  /**
+   * Where an inode's bytes lie, in a region of it (../offsets.ts); of none for one that is not there. For who looks at many
+   * and changes few.
+   */
+  extentsOf(id: FileId, region = 0): readonly Extent[] {
     const known = this.#objects.get(id);
+    if (region > 0) return known?.large?.regions.get(region) ?? [];
     if (known !== undefined) return known.extents;
     const row = this.#findRow(id);
     return row < 0 ? [] : this.#makeExtents(row);
+  }
+
+  /** The next region in which an inode has bytes; undefined after the last. */
+  nextRegion(id: FileId, region: number): number | undefined {
+    const { large } = this.#objects.get(id) ?? {};
+    if (large === undefined) return undefined;
+    const later = [...large.regions.keys()].filter((other) => other > region);
+    return later.length === 0 ? undefined : Math.min(...later);
   }
 
   /** Those that are there now, in ascending order. */
@@ -155,6 +167,7 @@ export class Inodes {
       used,
       entries: this.#makeEntries(row),
       extents,
+      large: undefined,
       extendedAttributes: undefined,
       merges: columns.merges[row],
     };

@@ -292,10 +292,10 @@ export class Journal {
   /** Files without a name that were kept open when the process died: nobody can reach them any more. */
   #dropOrphans(): void {
     const changes: Change[] = [];
-    for (const { id, extents } of this.state.inodes.nameless()) {
+    for (const { id, extents, large } of this.state.inodes.nameless()) {
       if (id < firstLayerId) changes.push({ kind: "drop", id });
       // Of one from a layer below it must stay known that it is gone.
-      else if (extents.length > 0) changes.push({ kind: "cut", id, size: 0 });
+      else if (extents.length > 0 || large !== undefined) changes.push({ kind: "cut", id, size: 0 });
     }
     try {
       for (let at = 0; at < changes.length; at += orphansPerRecord)

@@ -77,7 +77,7 @@ export class SegmentUse {
       const { offset, length, address } = extents[index];
       const from = Math.max(offset, start);
       const to = Math.min(offset + length, end);
-      if (address !== lowerAddress) this.#change(address + from - offset, to - from, -1);
+      if (address !== lowerAddress) this.#change(address + (from - offset), to - from, -1);
     }
   }
 

@@ -18,5 +18,11 @@ export function* listRareChanges(state: JournalState): Generator<Change> {
 function* listRareInodeChanges(inode: JournalInode): Generator<Change> {
   const { id } = inode;
   if (inode.verifier !== undefined) yield { kind: "put", inode };
+  if (inode.large !== undefined) {
+    yield { kind: "large", id, size: inode.large.size };
+    // The checksum is of the bytes as they were written; who takes this in relies on their sync instead (C3).
+    for (const [region, extents] of inode.large.regions)
+      for (const extent of extents) yield { kind: "lay", id, extent, checksum: 0, region };
+  }
   for (const [name, value] of inode.extendedAttributes ?? []) yield { kind: "attribute", id, name, value };
 }

@@ -8,6 +8,7 @@
  * - (S3) Numbers of inodes, slots and cookies only grow.
  */
 import type { FileId, Name, Time } from "../file-system.ts";
+import { clipRegion, largeFrom } from "../offsets.ts";
 import type { Columns } from "./checkpoint-columns.ts";
 import { JournalEntries } from "./entries.ts";
 import { clearRange, countBytes, type Extent, layExtent } from "./extents.ts";
@@ -45,8 +46,16 @@ export interface JournalInode extends InodeFields {
   merges: Merges;
   entries: JournalEntries;
   readonly extents: Extent[];
+  /** Of a file from 2^53 bytes up, whose `size` and `extents` end there. */
+  large: LargeContent | undefined;
   /** What differs from the layer below, name by name: another value, or undefined for one that was removed. */
   extendedAttributes: Map<Name, Buffer | undefined> | undefined;
+}
+
+export interface LargeContent {
+  size: bigint;
+  /** By region: see ../offsets.ts. */
+  readonly regions: Map<number, Extent[]>;
 }
 
 /**
@@ -74,7 +83,9 @@ export type Change =
   | { kind: "drop"; id: FileId }
   | { kind: "enter"; directory: FileId; name: Name; id: FileId; cookie: number }
   | { kind: "remove"; directory: FileId; name: Name }
-  | { kind: "lay"; id: FileId; extent: Extent; checksum: number }
+  | { kind: "lay"; id: FileId; extent: Extent; checksum: number; region?: number | undefined }
+  /** A size from 2^53 up: what lies beyond is cut off. `put` and `wrote` say 2^53 - 1. */
+  | { kind: "large"; id: FileId; size: bigint }
   | { kind: "cut"; id: FileId; size: number }
   | { kind: "wrote"; id: FileId; size: number; mode: number; time: Time }
   | { kind: "attribute"; id: FileId; name: Name; value: Buffer | undefined }
@@ -94,6 +105,9 @@ export type Change =
 
 /** Ids below are of inodes that were born in the journal; those of the layers have a slot number above. */
 export const firstLayerId = 2 ** 40;
+
+/** No extent reaches further. */
+const extentsEnd = Number(largeFrom);
 
 export class JournalState {
   readonly inodes = new Inodes();
@@ -126,7 +140,9 @@ export class JournalState {
         this.get(change.directory).entries.delete(change.name);
         return;
       case "lay":
-        return this.#lay(change.id, change.extent);
+        return this.#lay(this.get(change.id), change.extent, change.region ?? 0);
+      case "large":
+        return this.#resize(this.get(change.id), change.size);
       case "cut":
         return this.#cut(change.id, change.size);
       case "wrote": {
@@ -207,6 +223,7 @@ export class JournalState {
       merges: 0,
       entries: noEntries,
       extents: [],
+      large: undefined,
       extendedAttributes: undefined,
     });
     if (fields.id < firstLayerId && fields.id >= this.nextInode) this.nextInode = fields.id + 1;
@@ -222,7 +239,8 @@ export class JournalState {
   #drop(id: FileId): void {
     const inode = this.inodes.get(id);
     if (inode === undefined) return;
-    this.use.removeRange(inode.extents, 0, Number.MAX_SAFE_INTEGER);
+    this.use.removeRange(inode.extents, 0, extentsEnd);
+    for (const extents of inode.large?.regions.values() ?? []) this.use.removeRange(extents, 0, extentsEnd);
     this.inodes.delete(id);
     this.mountTimes.delete(id);
   }
@@ -234,18 +252,46 @@ export class JournalState {
     return inode.entries;
   }
 
-  #lay(id: FileId, extent: Extent): void {
-    const inode = this.get(id);
-    this.use.removeRange(inode.extents, extent.offset, extent.offset + extent.length);
+  #lay(inode: JournalInode, extent: Extent, region: number): void {
+    const extents = region === 0 ? inode.extents : regionOf(inode, region);
+    this.use.removeRange(extents, extent.offset, extent.offset + extent.length);
     this.use.add(extent);
-    inode.used += extent.length - countBytes(inode.extents, extent.offset, extent.offset + extent.length);
-    layExtent(inode.extents, extent);
+    inode.used += extent.length - countBytes(extents, extent.offset, extent.offset + extent.length);
+    layExtent(extents, extent);
   }
 
   #cut(id: FileId, size: number): void {
     const inode = this.get(id);
-    this.use.removeRange(inode.extents, size, Number.MAX_SAFE_INTEGER);
-    inode.used -= countBytes(inode.extents, size, Number.MAX_SAFE_INTEGER);
-    clearRange(inode.extents, size, Number.MAX_SAFE_INTEGER);
+    if (inode.large !== undefined) {
+      this.#resize(inode, largeFrom);
+      inode.large = undefined;
+    }
+    this.#clear(inode, inode.extents, size);
   }
+
+  #resize(inode: JournalInode, size: bigint): void {
+    inode.large ??= { size, regions: new Map() };
+    for (const [region, extents] of inode.large.regions) {
+      const kept = clipRegion(region, size);
+      this.#clear(inode, extents, kept);
+      if (kept === 0) inode.large.regions.delete(region);
+    }
+    inode.large.size = size;
+  }
+
+  #clear(inode: JournalInode, extents: Extent[], from: number): void {
+    this.use.removeRange(extents, from, extentsEnd);
+    inode.used -= countBytes(extents, from, extentsEnd);
+    clearRange(extents, from, extentsEnd);
+  }
+}
+
+function regionOf({ id, large }: JournalInode, region: number): Extent[] {
+  if (large === undefined) throw new Error(`inode ${id} does not reach region ${region}`);
+  let extents = large.regions.get(region);
+  if (extents === undefined) {
+    extents = [];
+    large.regions.set(region, extents);
+  }
+  return extents;
 }

@@ -1,5 +1,6 @@
 /** The attribute structures of NFSv3 (RFC 1813 section 2.6): fattr3, post_op_attr, wcc_data, sattr3. */
-import { type AttributeChange, type Attributes, type FileId, FileType, type Time } from "../file-system.ts";
+import { type AttributeChange, type Attributes, exactSize, type FileId, FileType, type Time } from "../file-system.ts";
+import type { Offset } from "../offsets.ts";
 import type { Service } from "./procedures/procedure.ts";
 import { invalid } from "./status.ts";
 import { XdrError, type XdrReader, type XdrWriter } from "./xdr.ts";
@@ -27,7 +28,7 @@ export function writeAttributes(service: Service, writer: XdrWriter, attributes:
   writer.writeUint32(attributes.links);
   writer.writeUint32(attributes.uid);
   writer.writeUint32(attributes.gid);
-  writer.writeUint64(attributes.size);
+  writer.writeOffset(exactSize(attributes));
   writer.writeUint64(attributes.used);
   writer.writeUint32(attributes.deviceMajor);
   writer.writeUint32(attributes.deviceMinor);
@@ -73,14 +74,15 @@ export function findAttributes(service: Service, id: FileId): Attributes | undef
  * can come between them: the client may rely on it to keep its caches (RFC 1813 section 2.6).
  */
 export interface Before {
-  readonly size: number;
+  readonly size: Offset;
   readonly modified: Time;
   readonly changed: Time;
 }
 
 export function noteBefore(service: Service, id: FileId): Before {
-  const { size, modified, changed } = service.fileSystem.getAttributes(id);
-  return { size, modified, changed };
+  const attributes = service.fileSystem.getAttributes(id);
+  const { modified, changed } = attributes;
+  return { size: exactSize(attributes), modified, changed };
 }
 
 export function writeChangeData(service: Service, writer: XdrWriter, before: Before, id: FileId): void {
@@ -101,7 +103,7 @@ export function writeUnchangedData(service: Service, writer: XdrWriter, id: File
 
 function writeBefore(writer: XdrWriter, before: Before): void {
   writer.writeUint32(1);
-  writer.writeUint64(before.size);
+  writer.writeOffset(before.size);
   writeTime(writer, before.modified);
   writeTime(writer, before.changed);
 }
@@ -112,7 +114,7 @@ export function readAttributeChange(reader: XdrReader): AttributeChange {
   if (reader.readBoolean()) change.mode = reader.readUint32() & 0o7777;
   if (reader.readBoolean()) change.uid = reader.readUint32();
   if (reader.readBoolean()) change.gid = reader.readUint32();
-  if (reader.readBoolean()) change.size = reader.readUint64();
+  if (reader.readBoolean()) change.size = reader.readOffset();
   const accessed = readTimeChange(reader);
   if (accessed !== undefined) change.accessed = accessed;
   const modified = readTimeChange(reader);

@@ -8,8 +8,6 @@ export const maxDirectoryBytes = 1024 * 1024;
 export const preferredDirectoryBytes = 64 * 1024;
 /** The largest message: a WRITE of the largest size with its headers. */
 export const maxRecordBytes = maxTransferBytes + 4096;
-/** The largest file, in bytes. */
-export const maxFileBytes = Number.MAX_SAFE_INTEGER;
 export const maxNameBytes = 255;
 /** PATH_MAX without its NUL. */
 export const maxLinkTargetBytes = 4095;

@@ -5,6 +5,8 @@
  * trusts nothing: every length is checked against the message's end before it is used.
  */
 
+import type { Offset } from "../offsets.ts";
+
 /** The message does not decode: the RPC layer answers GARBAGE_ARGS. */
 export class XdrError extends Error {}
 
@@ -50,6 +52,13 @@ export class XdrReader {
   readUint64(): number {
     const high = this.readUint32();
     return high * 4294967296 + this.readUint32();
+  }
+
+  /** A uint64 in the one form of offsets: a bigint from 2^53 up. */
+  readOffset(): Offset {
+    const at = this.position;
+    const small = this.readUint64();
+    return small <= Number.MAX_SAFE_INTEGER ? small : this.#view.getBigUint64(at);
   }
 
   readBigUint64(): bigint {
@@ -129,6 +138,14 @@ export class XdrWriter {
   }
 
   /** Takes integers from 0 to 2^53 - 1. */
+  writeOffset(value: Offset): void {
+    if (typeof value === "number") this.writeUint64(value);
+    else {
+      this.writeUint32(Number(value >> 32n));
+      this.writeUint32(Number(value & 0xffffffffn));
+    }
+  }
+
   writeUint64(value: number): void {
     const at = this.position;
     this.#view.setUint32(at, value / 4294967296);

@@ -1,7 +1,8 @@
 /** SETATTR: chmod(2), chown(2), utimensat(2), truncate(2), errno for errno. */
 import { FileSystemError } from "../errors.ts";
 import type { AttributeChange, Caller, FileId, Time } from "../file-system.ts";
-import { FileType } from "../file-system.ts";
+import { exactSize, FileType } from "../file-system.ts";
+import { toOffset } from "../offsets.ts";
 import type { UnionCore } from "./core.ts";
 import { dropCapabilities } from "./extended-attributes.ts";
 import {
@@ -21,8 +22,9 @@ import { requireValidChange } from "./values.ts";
 
 export function setAttributes(core: UnionCore, caller: Caller, id: FileId, change: AttributeChange): void {
   const before = core.attributes(id);
-  const { mode, uid, gid, size, accessed, modified } = change;
   requireValidChange(change);
+  const { mode, uid, gid, accessed, modified } = change;
+  const size = change.size === undefined ? undefined : toOffset(change.size);
   if (size !== undefined) requireRegular(before.mode);
   // chmod(2) of a symlink itself: what Linux answers since 6.6.
   if (mode !== undefined && isSymlink(before.mode)) throw new FileSystemError("ENOTSUP");
@@ -38,7 +40,7 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
     setThrough(core, through, { ...change, mode: after === before.mode ? undefined : after & 0o7777 });
   }
   core.requireCopyUp(id);
-  const shorter = size !== undefined && size < before.size;
+  const shorter = typeof size === "number" && size < exactSize(before);
   // What makes room is never refused for want of it.
   if (!shorter && core.find(id) === undefined) core.journal.room.require(0, 1);
 
@@ -48,14 +50,15 @@ export function setAttributes(core: UnionCore, caller: Caller, id: FileId, chang
     mode: modeAfter(caller, before, change),
     uid: uid ?? before.uid,
     gid: gid ?? before.gid,
-    size: size ?? before.size,
+    size: typeof size === "bigint" ? Number.MAX_SAFE_INTEGER : (size ?? before.size),
     accessed: chosen(accessed, before.accessed),
     modified: chosen(modified, size === undefined ? before.modified : time),
     changed: time,
     verifier: undefined,
   };
   const inode = core.copyUp(id);
-  if (shorter) core.journal.apply({ kind: "cut", id, size });
+  if (typeof size === "bigint") core.journal.apply({ kind: "large", id, size });
+  else if (shorter) core.journal.apply({ kind: "cut", id, size });
   if (size !== undefined || ((uid !== undefined || gid !== undefined) && !isDirectory(inode.mode)))
     dropCapabilities(core, inode);
   core.put(inode, fields);

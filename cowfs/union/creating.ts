@@ -8,6 +8,7 @@ import {
   FileType,
   type Name,
 } from "../file-system.ts";
+import { type Offset, toOffset } from "../offsets.ts";
 import { setAttributes } from "./changing-attributes.ts";
 import type { UnionCore } from "./core.ts";
 import { isDirectory, isMember, isRegular, Permission, requireChownable, requirePermission } from "./permissions.ts";
@@ -118,6 +119,7 @@ function createInode(
   core.journal.room.require(target.length, 1);
   const time = core.clock();
   const { accessed = "now", modified = "now" } = change;
+  const size = toOffset(change.size ?? 0);
   const id = core.journal.allocateInode();
   core.journal.apply({
     kind: "put",
@@ -125,7 +127,7 @@ function createInode(
       id,
       ...ownership,
       links: type === FileType.directory ? 0 : 1,
-      size: type === FileType.regular ? (change.size ?? 0) : target.length,
+      size: type === FileType.regular ? smallSize(size) : target.length,
       deviceMajor,
       deviceMinor,
       accessed: accessed === "now" ? time : accessed,
@@ -136,9 +138,14 @@ function createInode(
       verifier,
     },
   });
+  if (type === FileType.regular && typeof size === "bigint") core.journal.apply({ kind: "large", id, size });
   if (type === FileType.directory) core.mergeByName(id, directory, name);
   core.enter(directory, name, id, type === FileType.directory ? 1 : 0, time);
   return id;
+}
+
+function smallSize(size: Offset): number {
+  return typeof size === "bigint" ? Number.MAX_SAFE_INTEGER : size;
 }
 
 /**

@@ -1,16 +1,16 @@
 /** Reading through the union: data, listings, link targets, extended attributes. Nothing here changes anything. */
 import { FileSystemError } from "../errors.ts";
 import { Fault, type Need } from "../fault.ts";
-import type { Caller, DirectoryEntry, FileId, Name } from "../file-system.ts";
+import { type Caller, type DirectoryEntry, exactSize, type FileId, type Name } from "../file-system.ts";
 import { hidden } from "../journals/entries.ts";
 import { findExtent, lowerAddress } from "../journals/extents.ts";
 import type { JournalInode } from "../journals/state.ts";
+import { countFrom, type Offset, splitByRegion, toOffset } from "../offsets.ts";
 import type { UnionCore } from "./core.ts";
 import { listCovered } from "./covered-listing.ts";
 import type { Branch } from "./layer-table.ts";
 import { isDirectory, isRegular, isSymlink, Permission, requirePermission, requireReadable } from "./permissions.ts";
 import type { LowerEntry, StackedDirectory } from "./stack.ts";
-import { requireSize } from "./values.ts";
 
 /**
  * Cookies of names that only the journal has come after all that the layers below can have. A name that the layers show
@@ -22,7 +22,7 @@ export function readFile(
   core: UnionCore,
   caller: Caller,
   id: FileId,
-  offset: number,
+  from: Offset,
   length: number,
   target: Buffer,
   targetOffset: number,
@@ -31,9 +31,11 @@ export function readFile(
   const file = inode ?? core.attributes(id);
   requireRegular(file.mode);
   requireReadable(caller, file);
-  requireSize(offset);
-  const count = Math.max(0, Math.min(length, file.size - offset));
+  const offset = toOffset(from);
+  const count = countFrom(offset, exactSize(file), length);
   if (count === 0) return 0;
+  if (inode?.large !== undefined) return readLarge(core, inode, offset, count, target, targetOffset);
+  if (typeof offset === "bigint") return 0;
   if (inode !== undefined) readExtents(core, inode, offset, count, target, targetOffset);
   else {
     const lower = core.stack.locate(id);
@@ -48,7 +50,7 @@ export function readFile(
  */
 export function readExtents(
   core: UnionCore,
-  inode: JournalInode,
+  { id, extents }: Pick<JournalInode, "id" | "extents">,
   offset: number,
   length: number,
   target: Buffer,
@@ -56,24 +58,41 @@ export function readExtents(
 ): void {
   const end = offset + length;
   const needs: Need[] = [];
+  // Differences first: a sum with an offset near 2^53 would lose its last bit.
   let at = offset;
-  for (let index = findExtent(inode.extents, offset); at < end; index++) {
-    const extent = inode.extents[index];
+  for (let index = findExtent(extents, offset); at < end; index++) {
+    const extent = extents[index];
     const start = extent === undefined ? end : Math.min(extent.offset, end);
     if (start > at) {
-      target.fill(0, targetOffset + at - offset, targetOffset + start - offset);
+      target.fill(0, targetOffset + (at - offset), targetOffset + (start - offset));
       at = start;
     }
     if (extent === undefined || at >= end) continue;
     const part = Math.min(end, extent.offset + extent.length) - at;
-    const place = targetOffset + at - offset;
+    const place = targetOffset + (at - offset);
     if (extent.address === lowerAddress) {
-      const lower = core.stack.locate(inode.id);
+      const lower = core.stack.locate(id);
       readLower(lower, at, part, target, place, needs);
-    } else core.journal.readData(extent.address + at - extent.offset, part, target, place);
+    } else core.journal.readData(extent.address + (at - extent.offset), part, target, place);
     at += part;
   }
   if (needs.length > 0) throw new Fault(needs);
+}
+
+/** Of a file from 2^53 bytes up: region by region. */
+function readLarge(
+  core: UnionCore,
+  { id, extents, large }: JournalInode,
+  start: Offset,
+  count: number,
+  target: Buffer,
+  targetOffset: number,
+): number {
+  for (const { region, offset, length, at } of splitByRegion(start, count)) {
+    const part = region === 0 ? extents : (large!.regions.get(region) ?? []);
+    readExtents(core, { id, extents: part }, offset, length, target, targetOffset + at);
+  }
+  return count;
 }
 
 function readLower({ tree, inode }: Branch, offset: number, length: number, target: Buffer, at: number, needs: Need[]) {

@@ -22,6 +22,7 @@ import type { CheckpointLimits } from "../journals/checkpoints.ts";
 import type { Disk } from "../journals/disk.ts";
 import { Journal } from "../journals/journal.ts";
 import { LiveLayer } from "../layers/live/live-layer.ts";
+import type { Offset } from "../offsets.ts";
 import { setAttributes } from "./changing-attributes.ts";
 import { emptyRoot, UnionCore } from "./core.ts";
 import { createEntry, createFile, linkEntry } from "./creating.ts";
@@ -106,9 +107,23 @@ export class UnionFileSystem implements FileSystem {
 
   /** A copy: who asked before a change and after it has two different answers (wcc_data of RFC 1813). */
   getAttributes(id: FileId): Attributes {
-    const { mode, links, uid, gid, size, used, deviceMajor, deviceMinor, accessed, modified, changed } =
+    const { mode, links, uid, gid, size, large, used, deviceMajor, deviceMinor, accessed, modified, changed } =
       this.core.attributes(id);
-    return { id, mode, links, uid, gid, size, used, deviceMajor, deviceMinor, accessed, modified, changed };
+    return {
+      id,
+      mode,
+      links,
+      uid,
+      gid,
+      size,
+      large: large && { size: large.size },
+      used,
+      deviceMajor,
+      deviceMinor,
+      accessed,
+      modified,
+      changed,
+    };
   }
 
   setAttributes(caller: Caller, id: FileId, change: AttributeChange): void {
@@ -143,7 +158,7 @@ export class UnionFileSystem implements FileSystem {
     return readLink(this.core, id);
   }
 
-  read(caller: Caller, id: FileId, offset: number, length: number, target: Buffer, targetOffset: number): number {
+  read(caller: Caller, id: FileId, offset: Offset, length: number, target: Buffer, targetOffset: number): number {
     return readFile(this.core, caller, id, offset, length, target, targetOffset);
   }
 
@@ -156,7 +171,7 @@ export class UnionFileSystem implements FileSystem {
     return this.core.journal.room.statistics;
   }
 
-  write(caller: Caller, id: FileId, offset: number, data: Buffer): void {
+  write(caller: Caller, id: FileId, offset: Offset, data: Buffer): void {
     this.#run(["write", caller, id, offset, data], () => writeFile(this.core, caller, id, offset, data));
   }
 

@@ -1,9 +1,7 @@
 /** Which names, numbers and times may be asked for: all of them come from clients. */
 import { FileSystemError } from "../errors.ts";
 import type { AttributeChange, Name, Time } from "../file-system.ts";
-
-/** The largest file: offsets are exact in a double up to here. */
-export const maxFileBytes = Number.MAX_SAFE_INTEGER;
+import { toOffset } from "../offsets.ts";
 
 const maxNameBytes = 255;
 const maxTargetBytes = 4095;
@@ -26,12 +24,6 @@ export function requireTarget(target: Name): void {
   if (target.includes("\0")) throw new FileSystemError("EINVAL");
 }
 
-/** A file's size, or an offset in it. */
-export function requireSize(size: number): void {
-  if (size > maxFileBytes) throw new FileSystemError("EFBIG");
-  if (!Number.isInteger(size) || size < 0) throw new FileSystemError("EINVAL");
-}
-
 export function requireDeviceNumber(number: number): void {
   if (number !== number >>> 0) throw new FileSystemError("EINVAL");
 }
@@ -41,7 +33,7 @@ export function requireValidChange(change: AttributeChange): void {
   if (mode !== undefined && (mode & ~0o7777) !== 0) throw new FileSystemError("EINVAL");
   if (uid !== undefined) requireOwner(uid);
   if (gid !== undefined) requireOwner(gid);
-  if (size !== undefined) requireSize(size);
+  if (size !== undefined) toOffset(size);
   if (accessed !== undefined && accessed !== "now") requireTime(accessed);
   if (modified !== undefined && modified !== "now") requireTime(modified);
 }

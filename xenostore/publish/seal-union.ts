@@ -9,6 +9,7 @@
  * - (P4) What was made in a directory that only a layer over the journal has is under that directory's name: the
  *   `.mount` that brings the layer is in the tree as well.
  */
+import { XenoError } from "../../cowfs/errors.ts";
 import { runWithFaults } from "../../cowfs/fault.ts";
 import { type FileId, FileType, type Name } from "../../cowfs/file-system.ts";
 import { hidden } from "../../cowfs/journals/entries.ts";
@@ -136,6 +137,10 @@ async function sealInode(core: UnionCore, id: FileId, sink: ContentSink, signal:
   if (type === FileType.symlink) return { ...node, size: 0, target: readLink(core, id) };
   if (type !== FileType.regular) return { ...node, size: 0 };
   const inode = core.journal.state.inodes.get(id);
+  if (inode?.large !== undefined)
+    throw new XenoError("file-too-large", `a file of ${inode.large.size} bytes cannot be published`, {
+      hint: `A sealed tree holds files below 2^53 bytes. It is inode ${id}: \`find -inum ${id}\` tells its name.`,
+    });
   const pieces = inode === undefined || core.hasLayerContent(inode) ? lowerPieces(core, id) : undefined;
   return { ...node, pieces: pieces ?? (await sealContent(core, inode!, sink, signal)) };
 }

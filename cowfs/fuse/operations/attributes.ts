@@ -15,7 +15,7 @@ export const setAttributes: Operation = (context, request) => {
   if (has(SetAttribute.mode)) change.mode = request.word(68) & 0o7777;
   if (has(SetAttribute.uid)) change.uid = request.word(76);
   if (has(SetAttribute.gid)) change.gid = request.word(80);
-  if (has(SetAttribute.size)) change.size = request.long(16);
+  if (has(SetAttribute.size)) change.size = request.offset(16);
   if (has(SetAttribute.accessed)) change.accessed = has(SetAttribute.accessedNow) ? "now" : timeAt(request, 32, 56);
   if (has(SetAttribute.modified)) change.modified = has(SetAttribute.modifiedNow) ? "now" : timeAt(request, 40, 60);
   context.change(() => {

@@ -6,6 +6,7 @@ import { constants } from "node:fs";
 import fs, { type FileHandle } from "node:fs/promises";
 import { FileSystemError } from "../../errors.ts";
 import { type AttributeChange, FileType, type Name, type Time } from "../../file-system.ts";
+import { requireSmall } from "../../offsets.ts";
 import { type LiveChange, type LiveObject, whiteoutPrefix } from "../live/live-files.ts";
 import type { HostDirectory } from "./host-directory.ts";
 import { pathIn, pathOf } from "./host-paths.ts";
@@ -102,7 +103,7 @@ async function setAttributes(object: FileHandle, change: AttributeChange): Promi
   const path = pathOf(object);
   const { mode, uid, gid, size, accessed, modified } = change;
   const before = await object.stat({ bigint: true });
-  if (size !== undefined) await truncate(path, size);
+  if (size !== undefined) await truncate(path, requireSmall(size));
   if (uid !== undefined || gid !== undefined)
     await fs.chown(path, uid ?? Number(before.uid), gid ?? Number(before.gid));
   if (mode !== undefined) await fs.chmod(path, mode);

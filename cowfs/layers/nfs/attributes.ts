@@ -3,6 +3,7 @@ import { type Errno, FileSystemError } from "../../errors.ts";
 import { type AttributeChange, FileType, type Time } from "../../file-system.ts";
 import { Status } from "../../nfs/status.ts";
 import type { XdrReader, XdrWriter } from "../../nfs/xdr.ts";
+import { requireSmall } from "../../offsets.ts";
 import type { LiveAttributes } from "../live/live-files.ts";
 
 export const maxHandleBytes = 64;
@@ -58,7 +59,7 @@ export function writeChange(writer: XdrWriter, { mode, uid, gid, size, accessed,
     if (word !== undefined) writer.writeUint32(word);
   }
   writer.writeBoolean(size !== undefined);
-  if (size !== undefined) writer.writeUint64(size);
+  if (size !== undefined) writer.writeUint64(requireSmall(size));
   for (const time of [accessed, modified]) {
     writer.writeUint32(time === undefined ? 0 : time === "now" ? 1 : 2);
     if (time === undefined || time === "now") continue;

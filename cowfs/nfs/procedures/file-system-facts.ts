@@ -1,6 +1,7 @@
 /** FSSTAT, FSINFO and PATHCONF (RFC 1813 sections 3.3.18 to 3.3.20). */
+import { maxFileBytes } from "../../offsets.ts";
 import { writePostAttributes } from "../attributes.ts";
-import { maxFileBytes, maxNameBytes, maxTransferBytes, preferredDirectoryBytes } from "../limits.ts";
+import { maxNameBytes, maxTransferBytes, preferredDirectoryBytes } from "../limits.ts";
 import { Status } from "../status.ts";
 import { failWithAttributes } from "./failures.ts";
 import type { Procedure } from "./procedure.ts";
@@ -47,7 +48,7 @@ export const fileSystemInformation: Procedure = {
       reply.writeUint32(preferredMultiple);
     }
     reply.writeUint32(preferredDirectoryBytes);
-    reply.writeUint64(maxFileBytes);
+    reply.writeOffset(maxFileBytes);
     // Times are kept to the nanosecond.
     reply.writeUint32(0);
     reply.writeUint32(1);

@@ -1,9 +1,9 @@
 /** SETATTR (RFC 1813 section 3.3.2), with its guard: it changes nothing when the object changed since the client looked. */
 
 import type { Time } from "../../file-system.ts";
+import { toOffset } from "../../offsets.ts";
 import { noteBefore, readAttributeChange, readTime, writeChangeData } from "../attributes.ts";
-import { maxFileBytes } from "../limits.ts";
-import { fileTooBig, notSynchronized, Status } from "../status.ts";
+import { notSynchronized, Status } from "../status.ts";
 import { failWithChangeData } from "./failures.ts";
 import type { Procedure } from "./procedure.ts";
 
@@ -15,7 +15,7 @@ export const setAttributes: Procedure = {
     request.first = id;
     const change = readAttributeChange(args);
     const guard = args.readBoolean() ? readTime(args) : undefined;
-    if (change.size !== undefined && change.size > maxFileBytes) throw fileTooBig;
+    if (change.size !== undefined) toOffset(change.size);
     const before = noteBefore(service, id);
     if (guard !== undefined && !isSame(guard, before.changed)) throw notSynchronized;
     service.fileSystem.setAttributes(request.caller, id, change);

@@ -4,9 +4,10 @@
  * An UNSTABLE write is acknowledged when the operating system has it: it survives this process at once and the host
  * after COMMIT. The others are promised as FILE_SYNC and wait for stable storage.
  */
+import { addToOffset } from "../../offsets.ts";
 import { noteBefore, writeChangeData } from "../attributes.ts";
-import { maxFileBytes, maxTransferBytes } from "../limits.ts";
-import { fileTooBig, invalid, Status } from "../status.ts";
+import { maxTransferBytes } from "../limits.ts";
+import { invalid, Status } from "../status.ts";
 import { failWithChangeData } from "./failures.ts";
 import type { Procedure } from "./procedure.ts";
 
@@ -20,12 +21,13 @@ export const write: Procedure = {
     const fileSystem = service.fileSystem;
     const id = service.handles.read(args);
     request.first = id;
-    const offset = args.readUint64();
+    const offset = args.readOffset();
     const count = args.readUint32();
     const stability = args.readUint32();
     const data = args.readOpaque(maxTransferBytes);
     if (stability > fileSync || data.length !== count) throw invalid;
-    if (offset + count > maxFileBytes) throw fileTooBig;
+    // Throws EFBIG where no file reaches that far.
+    addToOffset(offset, count);
     request.stable = stability !== unstable;
     const before = noteBefore(service, id);
     fileSystem.write(request.caller, id, offset, data);

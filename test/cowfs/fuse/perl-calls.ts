@@ -15,6 +15,9 @@ const numbers = {
     getxattr: 191,
     listxattr: 194,
     removexattr: 197,
+    pread64: 17,
+    pwrite64: 18,
+    ftruncate: 77,
   },
   arm64: {
     mknodat: 33,
@@ -25,6 +28,9 @@ const numbers = {
     getxattr: 8,
     listxattr: 11,
     removexattr: 14,
+    pread64: 67,
+    pwrite64: 68,
+    ftruncate: 46,
   },
 } as const;
 
@@ -54,12 +60,12 @@ export interface Room {
 
 export function callKernel(
   name: keyof (typeof numbers)["x64"],
-  args: readonly (number | string | Buffer | Room)[],
+  args: readonly (number | bigint | string | Buffer | Room)[],
   descriptors: readonly number[],
 ): Buffer {
   const number = numbers[process.arch as "x64" | "arm64"][name];
   const words = [number, ...args].map((arg) => {
-    if (typeof arg === "number") return `=${arg}`;
+    if (typeof arg === "number" || typeof arg === "bigint") return `=${arg}`;
     if (typeof arg === "object" && "room" in arg) return `~${arg.room}`;
     return `:${Buffer.from(arg as string, "latin1").toString("hex")}`;
   });

@@ -20,6 +20,7 @@ import type {
   Time,
 } from "../../../cowfs/file-system.ts";
 import { errnoNumbers } from "../../../cowfs/fuse/errno.ts";
+import { type Offset, splitSize, toOffset } from "../../../cowfs/offsets.ts";
 import { callKernel } from "./perl-calls.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = fs.constants;
@@ -68,7 +69,8 @@ export class SystemCallFileSystem implements FileSystem {
       // As chown(2) alone clears set-ID bits, a mode that is set with it has to follow.
       if (change.uid !== undefined || change.gid !== undefined) fs.chownSync(path, change.uid ?? -1, change.gid ?? -1);
       if (change.mode !== undefined) fs.chmodSync(path, change.mode);
-      if (change.size !== undefined) fs.truncateSync(path, change.size);
+      if (typeof change.size === "bigint") this.#truncateFar(id, change.size);
+      else if (change.size !== undefined) fs.truncateSync(path, change.size);
       if (change.accessed !== undefined || change.modified !== undefined) this.#setTimes(id, change);
     });
   }
@@ -98,9 +100,16 @@ export class SystemCallFileSystem implements FileSystem {
     return as(caller, () => callKernel("readlinkat", [3, "", { room: 4096 }, 4096], [descriptor])).toString("latin1");
   }
 
-  read(caller: Caller, id: FileId, offset: number, length: number, target: Buffer, targetOffset: number): number {
+  /** Node's own calls take no bigints. */
+  #truncateFar(id: FileId, size: bigint): void {
+    this.#withOpen(superuser, id, O_WRONLY, (descriptor) => callKernel("ftruncate", [3, size], [descriptor]));
+  }
+
+  read(caller: Caller, id: FileId, offset: Offset, length: number, target: Buffer, targetOffset: number): number {
     return this.#withOpen(caller, id, O_RDONLY, (descriptor) => {
       const room = Math.min(length, target.length - targetOffset);
+      if (typeof offset === "bigint")
+        return callKernel("pread64", [3, { room }, room, offset], [descriptor]).copy(target, targetOffset);
       return fs.readSync(descriptor, target, targetOffset, room, offset);
     });
   }
@@ -128,8 +137,11 @@ export class SystemCallFileSystem implements FileSystem {
     };
   }
 
-  write(caller: Caller, id: FileId, offset: number, data: Buffer): void {
-    this.#withOpen(caller, id, O_WRONLY, (descriptor) => fs.writeSync(descriptor, data, 0, data.length, offset));
+  write(caller: Caller, id: FileId, offset: Offset, data: Buffer): void {
+    this.#withOpen(caller, id, O_WRONLY, (descriptor) => {
+      if (typeof offset === "bigint") callKernel("pwrite64", [3, data, data.length, offset], [descriptor]);
+      else fs.writeSync(descriptor, data, 0, data.length, offset);
+    });
   }
 
   createFile(caller: Caller, directory: FileId, name: Name, change: AttributeChange, mode: CreateMode): FileId {
@@ -139,7 +151,7 @@ export class SystemCallFileSystem implements FileSystem {
     as(caller, () => {
       const descriptor = fs.openSync(path, flags, change.mode ?? 0);
       try {
-        if (change.size !== undefined && change.size > 0) fs.ftruncateSync(descriptor, change.size);
+        if (change.size !== undefined && change.size > 0) fs.ftruncateSync(descriptor, Number(change.size));
       } finally {
         fs.closeSync(descriptor);
       }
@@ -338,7 +350,7 @@ function describe(stat: fs.BigIntStats): Attributes {
     links: Number(stat.nlink),
     uid: Number(stat.uid),
     gid: Number(stat.gid),
-    size: Number(stat.size),
+    ...splitSize(toOffset(stat.size)),
     used: Number(stat.blocks) * 512,
     // As glibc packs them: makedev(3).
     deviceMajor: (device >>> 8) & 0xfff,

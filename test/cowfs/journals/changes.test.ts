@@ -48,6 +48,8 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: kind("enter"), directory: id, name, id: fc.maxSafeInteger(), cookie: id }, plain),
   fc.record({ kind: kind("remove"), directory: id, name }, plain),
   fc.record({ kind: kind("lay"), id, extent, checksum: uint32 }, plain),
+  fc.record({ kind: kind("lay"), id, extent, checksum: uint32, region: fc.integer({ min: 2, max: 2047 }) }, plain),
+  fc.record({ kind: kind("large"), id, size: fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }) }, plain),
   fc.record({ kind: kind("cut"), id, size: id }, plain),
   fc.record({ kind: kind("wrote"), id, size: id, mode: uint32, time }, plain),
   fc.record({ kind: kind("attribute"), id, name, value: fc.option(blob, { nil: undefined }) }, plain),

@@ -40,6 +40,10 @@ function fill(journal: Journal): void {
     const slot = { number: 3, directory: rootFields.id, url: "test://layer", identity: "ab", isOver: true };
     journal.apply({ kind: "slot", slot });
     journal.apply({ kind: "merge", id: a, merges: -1 });
+    const far = journal.appendData(Buffer.from("far"));
+    journal.apply({ kind: "large", id: a, size: 2n ** 63n - 1n });
+    const extent = { offset: 2 ** 52 - 4, length: 3, address: far.address };
+    journal.apply({ kind: "lay", id: a, region: 2047, extent, checksum: far.checksum });
     journal.apply({ kind: "mounted", directory: rootFields.id, time: { seconds: 7, nanoseconds: 8 } });
     const copied = inodeFields(2 ** 40 + 7, { size: 100 });
     journal.apply({ kind: "put", inode: copied });

@@ -91,6 +91,7 @@ export function describeState(state: JournalState): unknown {
     ...inode,
     verifier: inode.verifier?.toString(16),
     extents: structuredClone(inode.extents),
+    large: inode.large && [inode.large.size.toString(), structuredClone([...inode.large.regions])],
     entries: [[...inode.entries.after(0)].map((entry) => ({ ...entry })), inode.entries.nextCookie],
     extendedAttributes: [...(inode.extendedAttributes ?? [])].map(([name, value]) => [name, value?.toString("hex")]),
   }));

@@ -4,56 +4,78 @@ import type { Inode } from "./inode.ts";
 import type { UndoLog } from "./undo.ts";
 
 export const pageBytes = 4096;
-export const maxSize = Number.MAX_SAFE_INTEGER;
+const maxSize = 2n ** 63n - 1n;
 
-export function checkSize(size: number): void {
-  if (size > maxSize) throw new FileSystemError("EFBIG");
-  if (!Number.isInteger(size) || size < 0) throw new FileSystemError("EINVAL");
+/** Plain: all sums are bigints. */
+export function checkSize(size: number | bigint): bigint {
+  if (typeof size === "number" && size > Number.MAX_SAFE_INTEGER) throw new FileSystemError("EFBIG");
+  if (typeof size === "number" && !Number.isInteger(size)) throw new FileSystemError("EINVAL");
+  const exact = BigInt(size);
+  if (exact > maxSize) throw new FileSystemError("EFBIG");
+  if (exact < 0n) throw new FileSystemError("EINVAL");
+  return exact;
+}
+
+/** The fields that say it. */
+export function sizeFields(size: bigint): { size: number; large: { size: bigint } | undefined } {
+  if (size < 2n ** 53n) return { size: Number(size), large: undefined };
+  return { size: Number.MAX_SAFE_INTEGER, large: { size } };
+}
+
+function sizeOf({ size, large }: Inode): bigint {
+  return large?.size ?? BigInt(size);
 }
 
 export function readContent(
   inode: Inode,
-  offset: number,
+  start: number | bigint,
   length: number,
   target: Buffer,
   targetOffset: number,
 ): number {
-  const end = Math.min(offset + length, inode.size, offset + target.length - targetOffset);
-  for (let at = offset; at < end; ) {
-    const index = Math.floor(at / pageBytes);
-    const from = at - index * pageBytes;
-    const count = Math.min(pageBytes - from, end - at);
-    const to = targetOffset + at - offset;
+  const offset = BigInt(start);
+  const left = sizeOf(inode) - offset;
+  const count = Math.min(length, target.length - targetOffset, left < 0n ? 0 : Number(left));
+  for (let done = 0; done < count; ) {
+    const { index, from } = locate(offset + BigInt(done));
+    const part = Math.min(pageBytes - from, count - done);
+    const to = targetOffset + done;
     const page = inode.pages.get(index);
-    if (page === undefined) target.fill(0, to, to + count);
-    else page.copy(target, to, from, from + count);
-    at += count;
+    if (page === undefined) target.fill(0, to, to + part);
+    else page.copy(target, to, from, from + part);
+    done += part;
   }
-  return Math.max(0, end - offset);
+  return count;
 }
 
-export function writeContent(inode: Inode, offset: number, data: Buffer, undo: UndoLog): void {
+export function writeContent(inode: Inode, start: number | bigint, data: Buffer, undo: UndoLog): void {
+  const offset = BigInt(start);
   for (let done = 0; done < data.length; ) {
-    const index = Math.floor((offset + done) / pageBytes);
-    const from = offset + done - index * pageBytes;
+    const { index, from } = locate(offset + BigInt(done));
     const count = Math.min(pageBytes - from, data.length - done);
     const page = Buffer.alloc(pageBytes, inode.pages.get(index) ?? 0);
     data.copy(page, from, done, done + count);
     undo.put(inode.pages, index, page);
     done += count;
   }
-  if (offset + data.length > inode.size) undo.assign(inode, { size: offset + data.length });
+  const end = offset + BigInt(data.length);
+  if (end > sizeOf(inode)) undo.assign(inode, sizeFields(end));
 }
 
-export function truncateContent(inode: Inode, size: number, undo: UndoLog): void {
-  if (size < inode.size) {
-    const last = Math.floor(size / pageBytes);
+export function truncateContent(inode: Inode, size: bigint, undo: UndoLog): void {
+  if (size < sizeOf(inode)) {
+    const { index: last, from: kept } = locate(size);
     for (const index of [...inode.pages.keys()]) if (index > last) undo.put(inode.pages, index, undefined);
     const page = inode.pages.get(last);
-    const kept = size - last * pageBytes;
     if (page !== undefined) {
       undo.put(inode.pages, last, kept === 0 ? undefined : Buffer.from(page).fill(0, kept));
     }
   }
-  undo.assign(inode, { size });
+  undo.assign(inode, sizeFields(size));
+}
+
+/** Page numbers are below 2^51. */
+function locate(offset: bigint): { index: number; from: number } {
+  const bytes = BigInt(pageBytes);
+  return { index: Number(offset / bytes), from: Number(offset % bytes) };
 }

@@ -8,6 +8,7 @@ export interface Inode {
   gid: number;
   links: number;
   size: number;
+  large: { readonly size: bigint } | undefined;
   accessed: Time;
   modified: Time;
   changed: Time;
@@ -41,7 +42,7 @@ export function isDirectory(inode: { mode: number }): boolean {
 }
 
 export function attributesOf(inode: Inode): Attributes {
-  const { id, mode, links, uid, gid, size, deviceMajor, deviceMinor, accessed, modified, changed } = inode;
+  const { id, mode, links, uid, gid, size, large, deviceMajor, deviceMinor, accessed, modified, changed } = inode;
   const used = inode.pages.size * pageBytes;
-  return { id, mode, links, uid, gid, size, used, deviceMajor, deviceMinor, accessed, modified, changed };
+  return { id, mode, links, uid, gid, size, large, used, deviceMajor, deviceMinor, accessed, modified, changed };
 }

@@ -23,6 +23,7 @@ import {
   type Statistics,
   type Time,
 } from "../../../cowfs/file-system.ts";
+import type { Offset } from "../../../cowfs/offsets.ts";
 import { checkSize, readContent, truncateContent, writeContent } from "./content.ts";
 import { attributesOf, type Inode, isDirectory, typeOf } from "./inode.ts";
 import { checkExtendedName, checkLinkTarget, checkName, isDots } from "./names.ts";
@@ -72,11 +73,11 @@ class Model extends ModelState implements FileSystem {
     return inode.target;
   }
 
-  read(caller: Caller, id: FileId, offset: number, length: number, target: Buffer, targetOffset: number): number {
+  read(caller: Caller, id: FileId, offset: Offset, length: number, target: Buffer, targetOffset: number): number {
     const file = this.file(id);
     rules.requireReadable(caller, file);
     checkSize(offset);
-    raiseFault(this.options.faultOnRead?.(id, offset, length));
+    raiseFault(this.options.faultOnRead?.(id, Number(offset), length));
     return readContent(file, offset, length, target, targetOffset);
   }
 
@@ -113,7 +114,7 @@ class Model extends ModelState implements FileSystem {
     else if (size !== undefined) after.mode = rules.modeAfterWrite(caller, inode);
     if (chowns) after.mode = rules.modeAfterChown(caller, after);
     if ((chowns && !isDirectory(inode)) || size !== undefined) this.dropCapabilities(inode);
-    if (size !== undefined) truncateContent(inode, size, this.change());
+    if (size !== undefined) truncateContent(inode, checkSize(size), this.change());
     const setsTime = (time: Time | "now" | undefined, before: Time) => (time === "now" ? now : (time ?? before));
     this.change().assign(inode, {
       mode: after.mode,
@@ -126,14 +127,13 @@ class Model extends ModelState implements FileSystem {
     });
   }
 
-  write(caller: Caller, id: FileId, offset: number, data: Buffer): void {
+  write(caller: Caller, id: FileId, offset: Offset, data: Buffer): void {
     const file = this.file(id);
     rules.requireWritable(caller, file);
-    checkSize(offset);
-    checkSize(offset + data.length);
-    raiseFault(this.options.faultOnWrite?.(id, offset, data.length));
+    checkSize(checkSize(offset) + BigInt(data.length));
+    raiseFault(this.options.faultOnWrite?.(id, Number(offset), data.length));
     if (data.length === 0) return;
-    this.requireSpace(file, offset, data.length);
+    this.requireSpace(file, Number(offset), data.length);
     this.dropCapabilities(file);
     writeContent(file, offset, data, this.change());
     const now = this.now();

@@ -14,7 +14,7 @@ import {
   type RequestKey,
   type Time,
 } from "../../../cowfs/file-system.ts";
-import { pageBytes } from "./content.ts";
+import { checkSize, pageBytes, sizeFields } from "./content.ts";
 import { type Entry, type Inode, isDirectory, typeOf } from "./inode.ts";
 import { checkName, isDots } from "./names.ts";
 import { checkChange, newOwnership } from "./new-attributes.ts";
@@ -202,7 +202,7 @@ export class ModelState {
     const { accessed, modified } = change;
     this.change().assign(inode, {
       links: isNewDirectory ? 2 : 1,
-      size: type === FileType.regular ? (change.size ?? 0) : (rest.target?.length ?? 0),
+      ...sizeFields(type === FileType.regular ? checkSize(change.size ?? 0) : BigInt(rest.target?.length ?? 0)),
       accessed: accessed === undefined || accessed === "now" ? inode.accessed : accessed,
       modified: modified === undefined || modified === "now" ? inode.modified : modified,
     });
@@ -216,6 +216,7 @@ export class ModelState {
       ...ownership,
       links: 0,
       size: 0,
+      large: undefined,
       accessed: now,
       modified: now,
       changed: now,

@@ -1,4 +1,6 @@
 /** XDR in the test's own hand: what the server's reader and writer are checked against. */
+import type { Offset } from "../../../cowfs/offsets.ts";
+
 export class Encoder {
   readonly #parts: Buffer[] = [];
 
@@ -60,6 +62,12 @@ export class Decoder {
   u64(): number {
     this.position += 8;
     return Number(this.bytes.readBigUInt64BE(this.position - 8));
+  }
+
+  offset(): Offset {
+    const exact = this.bytes.readBigUInt64BE(this.position);
+    this.position += 8;
+    return exact <= Number.MAX_SAFE_INTEGER ? Number(exact) : exact;
   }
 
   raw(length: number): Buffer {

@@ -1,4 +1,5 @@
 /** NFSv3 arguments and results as the tests write and read them (RFC 1813 section 2.6 and 3.3). */
+import type { Offset } from "../../../cowfs/offsets.ts";
 import { type Decoder, type Encoder, encode } from "./encoder.ts";
 
 export interface WireAttributes {
@@ -7,7 +8,7 @@ export interface WireAttributes {
   readonly links: number;
   readonly uid: number;
   readonly gid: number;
-  readonly size: number;
+  readonly size: Offset;
   readonly used: number;
   readonly device: readonly [number, number];
   readonly fsid: string;
@@ -24,7 +25,7 @@ export function readAttributes(from: Decoder): WireAttributes {
     links: from.u32(),
     uid: from.u32(),
     gid: from.u32(),
-    size: from.u64(),
+    size: from.offset(),
     used: from.u64(),
     device: [from.u32(), from.u32()],
     fsid: from.raw(8).toString("hex"),
@@ -40,12 +41,12 @@ export function readTime(from: Decoder): string {
 }
 
 export interface ChangeData {
-  readonly before: { readonly size: number; readonly modified: string; readonly changed: string } | undefined;
+  readonly before: { readonly size: Offset; readonly modified: string; readonly changed: string } | undefined;
   readonly after: WireAttributes | undefined;
 }
 
 export function readChangeData(from: Decoder): ChangeData {
-  const before = from.optional(() => ({ size: from.u64(), modified: readTime(from), changed: readTime(from) }));
+  const before = from.optional(() => ({ size: from.offset(), modified: readTime(from), changed: readTime(from) }));
   return { before, after: from.optional(readAttributes) };
 }
 
@@ -69,7 +70,7 @@ export interface AttributeArguments {
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
-  readonly size?: number;
+  readonly size?: Offset;
   readonly accessed?: "now" | readonly [number, number];
   readonly modified?: "now" | readonly [number, number];
 }

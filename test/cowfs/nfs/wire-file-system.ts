@@ -20,6 +20,7 @@ import {
   type Statistics,
   type Time,
 } from "../../../cowfs/file-system.ts";
+import { type Offset, splitSize } from "../../../cowfs/offsets.ts";
 import { nfs } from "./client.ts";
 import { Decoder, type Encoder, encode } from "./encoder.ts";
 import { attributes, readAttributes, readChangeData, readListing, type WireAttributes } from "./results.ts";
@@ -143,7 +144,7 @@ export class WireFileSystem implements FileSystem {
     return results.string();
   }
 
-  read(caller: Caller, id: FileId, offset: number, length: number, target: Buffer, targetOffset: number): number {
+  read(caller: Caller, id: FileId, offset: Offset, length: number, target: Buffer, targetOffset: number): number {
     const results = this.#call(caller, nfs.read, this.#handle(id).u64(offset).u32(length));
     results.optional(readAttributes);
     const count = results.u32();
@@ -180,7 +181,7 @@ export class WireFileSystem implements FileSystem {
     return { totalBytes, freeBytes, availableBytes, totalFiles: results.u64(), freeFiles: results.u64() };
   }
 
-  write(caller: Caller, id: FileId, offset: number, data: Buffer): void {
+  write(caller: Caller, id: FileId, offset: Offset, data: Buffer): void {
     this.#call(caller, nfs.write, this.#handle(id).u64(offset).u32(data.length).u32(0).opaque(data));
   }
 
@@ -315,7 +316,7 @@ function toAttributes(wire: WireAttributes): Attributes {
     links: wire.links,
     uid: wire.uid,
     gid: wire.gid,
-    size: wire.size,
+    ...splitSize(wire.size),
     used: wire.used,
     deviceMajor: wire.device[0],
     deviceMinor: wire.device[1],

@@ -1,7 +1,13 @@
 import { deepEqual, equal } from "node:assert/strict";
+import { exactSize } from "../../../cowfs/file-system.ts";
+import { toOffset } from "../../../cowfs/offsets.ts";
 import { alice, bob, capability, carol, type Rule, root } from "./world.ts";
 
-const most = Number.MAX_SAFE_INTEGER;
+/** 8 EiB - 1: the largest off_t. */
+const most = 2n ** 63n - 1n;
+/** Where sizes become bigints. */
+const large = 2n ** 53n;
+// Reads near the end name their length: one that would reach beyond every off_t is EINVAL to the kernel.
 
 export const contentRules: readonly Rule[] = [
   [
@@ -56,14 +62,56 @@ export const contentRules: readonly Rule[] = [
     },
   ],
   [
-    "files reach up to 2^53 - 1 bytes",
+    "files reach up to 8 EiB - 1",
+    (w) => {
+      const file = w.file({ content: "start" });
+      w.does((fs) => fs.setAttributes(alice, file, { size: most }));
+      equal(exactSize(w.attributes(file)), most);
+      w.does((fs) => fs.write(alice, file, most - 2n, Buffer.from("xy")));
+      equal(w.content(file, most - 3n, 3), "\0xy");
+      equal(w.content(file, 0, 7), "start\0\0");
+      w.does((fs) => fs.setAttributes(alice, file, { mode: 0o600 }));
+      w.does((fs) => fs.write(alice, file, 1, Buffer.from("T")));
+      equal(exactSize(w.attributes(file)), most);
+      w.does((fs) => fs.setAttributes(alice, file, { size: most - 1n }));
+      w.does((fs) => fs.setAttributes(alice, file, { size: most }));
+      equal(w.content(file, most - 3n, 3), "\0x\0");
+      w.does((fs) => fs.setAttributes(alice, file, { size: 3 }));
+      equal(exactSize(w.attributes(file)), 3);
+      equal(w.content(file), "sTa");
+      w.does((fs) => fs.setAttributes(alice, file, { size: most }));
+      equal(w.content(file, most - 3n, 3), "\0\0\0");
+      w.does((fs) => fs.setAttributes(alice, file, { size: 0 }));
+    },
+  ],
+  [
+    "a write extends a file as far",
     (w) => {
       const file = w.file();
-      w.does((fs) => fs.setAttributes(alice, file, { size: most }));
-      equal(w.attributes(file).size, most);
-      w.does((fs) => fs.write(alice, file, most - 1, Buffer.from("x")));
-      equal(w.content(file, most - 2), "\0x");
-      w.refuses("EFBIG", (fs) => fs.write(alice, file, most - 1, Buffer.from("xy")));
+      w.does((fs) => fs.write(alice, file, most - 1n, Buffer.from("z")));
+      equal(exactSize(w.attributes(file)), most);
+      equal(w.content(file, most - 5n, 5), "\0\0\0\0z");
+      w.does((fs) => fs.setAttributes(alice, file, { size: 0 }));
+    },
+  ],
+  [
+    "where sizes need more than 53 bits nothing is lost or moved",
+    (w) => {
+      const file = w.file();
+      for (const edge of [large, 3n * 2n ** 52n, 2n ** 60n]) {
+        w.does((fs) => fs.write(alice, file, toOffset(edge - 3n), Buffer.from("abcdef")));
+        equal(exactSize(w.attributes(file)), edge + 3n);
+        equal(w.content(file, toOffset(edge - 4n), 6), "\0abcde");
+        equal(w.content(file, edge), "def");
+        equal(w.content(file, edge + 2n), "f");
+        equal(w.content(file, edge + 3n), "");
+        w.does((fs) => fs.write(alice, file, toOffset(edge - 1n), Buffer.from("CD")));
+        equal(w.content(file, toOffset(edge - 3n)), "abCDef");
+        w.does((fs) => fs.setAttributes(alice, file, { size: toOffset(edge - 1n) }));
+        equal(exactSize(w.attributes(file)), toOffset(edge - 1n));
+        w.does((fs) => fs.setAttributes(alice, file, { size: edge + 9n }));
+        equal(w.content(file, toOffset(edge - 3n)), `ab${"\0".repeat(10)}`);
+      }
       w.does((fs) => fs.setAttributes(alice, file, { size: 0 }));
     },
   ],
@@ -71,7 +119,11 @@ export const contentRules: readonly Rule[] = [
     "and no further",
     (w) => {
       const file = w.file();
-      w.refuses("EFBIG", (fs) => fs.setAttributes(alice, file, { size: most + 1 }));
+      w.refuses("EFBIG", (fs) => fs.setAttributes(alice, file, { size: most + 1n }));
+      w.refuses("EFBIG", (fs) => fs.write(alice, file, most - 1n, Buffer.from("xy")));
+      w.refuses("EFBIG", (fs) => fs.write(alice, file, most, Buffer.from("x")));
+      equal(w.content(file, most), "");
+      equal(w.attributes(file).size, 0);
     },
   ],
   [

@@ -8,6 +8,7 @@ import {
   type FileSystem,
   FileType,
 } from "../../../cowfs/file-system.ts";
+import type { Offset } from "../../../cowfs/offsets.ts";
 
 export type Rule = readonly [sentence: string, run: (world: World) => unknown];
 
@@ -137,7 +138,7 @@ export class World {
     return this.attributes(id).mode & 0o7777;
   }
 
-  content(id: FileId, offset = 0, length = 100): string {
+  content(id: FileId, offset: Offset = 0, length = 100): string {
     const buffer = Buffer.alloc(length);
     return buffer.toString("latin1", 0, this.fs.read(root, id, offset, length, buffer, 0));
   }
