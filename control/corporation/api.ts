@@ -113,19 +113,19 @@ export function createCorporationApi(
     { schema: { body: Validation } },
     async (request) => {
       const { credential } = await authenticate(request, "server");
-      return await corporation.validate(credential.sub, request.body.presented, request.body.session);
+      return await corporation.payments.validate(credential.sub, request.body.presented, request.body.session);
     },
   );
   api.post<{ Body: Static<typeof Charge> }>("/v1/charges", { schema: { body: Charge } }, async (request) => {
     const { credential } = await authenticate(request, "server");
-    return await corporation.charge(credential.sub, request.body);
+    return await corporation.payments.charge(credential.sub, request.body);
   });
   api.post<{ Params: Static<typeof OrderParameters> }>(
     "/v1/orders/:id/close",
     { schema: { params: OrderParameters } },
     async (request) => {
       const { credential } = await authenticate(request, "server");
-      await corporation.close(credential.sub, request.params.id);
+      await corporation.payments.close(credential.sub, request.params.id);
       return {};
     },
   );

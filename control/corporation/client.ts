@@ -6,7 +6,8 @@ import type { Role } from "../credentials/credential.ts";
 import { proveRequest } from "../credentials/proof.ts";
 import type { Balance, Transfer } from "../ledger/ledger.ts";
 import type { OrderTexts } from "../orders/order.ts";
-import type { AskedCharge, AskedOrder, Charged, OrderView } from "./corporation.ts";
+import type { AskedOrder, OrderView } from "./corporation.ts";
+import type { AskedCharge, Charged } from "./payments.ts";
 
 const patienceMs = 15_000;
 const maxAnswerBytes = 4 * 1024 * 1024;

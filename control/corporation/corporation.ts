@@ -9,7 +9,6 @@
  * - (X5) What is left of an order returns once it has expired and its settlement time is over.
  */
 import { createHash, randomUUID } from "node:crypto";
-import type { Transaction } from "kysely";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import { type Credential, issueCredential, type Role, verifyCredential } from "../credentials/credential.ts";
@@ -17,13 +16,15 @@ import type { PublicJwk } from "../credentials/public-key.ts";
 import { CommitQueue } from "../database/commit-queue.ts";
 import { openDatabase } from "../database/open-database.ts";
 import { type Balance, Ledger, type Transfer, unlimited } from "../ledger/ledger.ts";
-import { formatMoney, type MicroUnits, requireAmount } from "../ledger/money.ts";
+import { type MicroUnits, requireAmount } from "../ledger/money.ts";
 import type { LedgerTables } from "../ledger/schema.ts";
-import { issueOrder, type OrderTexts, type SpendableOrder, verifyOrder } from "../orders/order.ts";
+import { issueOrder, type OrderTexts } from "../orders/order.ts";
 import type { Restrictions } from "../orders/restrictions.ts";
+import { Payments } from "./payments.ts";
 import { type PolicyName, policies } from "./policies/policies.ts";
 import type { ValidationPolicy } from "./policies/policy.ts";
-import { type CorporationTables, createCorporationTables, type OrderTable, type PresentationTable } from "./schema.ts";
+import { findOrder, ledgerOf, requireOrder, unknownOrder } from "./rows.ts";
+import { type CorporationTables, createCorporationTables, type OrderTable } from "./schema.ts";
 
 export interface CorporationOptions {
   /** As orders and credentials name it: its address, or what it is known by. */
@@ -55,25 +56,7 @@ export interface AskedOrder {
   readonly restrictions?: Restrictions;
 }
 
-export interface AskedCharge {
-  /** Chosen by the XenoServer. */
-  readonly id: string;
-  readonly order: string;
-  readonly amount: MicroUnits;
-  /** What was used, for the audit. */
-  readonly used: unknown;
-  /** Where the order's policy has no validation: the order as it was presented, with the first charge. */
-  readonly presented?: OrderTexts;
-  readonly session?: string;
-}
-
 export type OrderView = Omit<OrderTable, "texts" | "asked">;
-
-export interface Charged {
-  readonly amount: MicroUnits;
-  /** What may still be charged of this order. */
-  readonly left: MicroUnits;
-}
 
 const credentialMs = 90 * 24 * 3600 * 1000;
 const maxOrderMs = 366 * 24 * 3600 * 1000;
@@ -83,6 +66,7 @@ const sweepAtOnce = 200;
 export class Corporation {
   readonly options: CorporationOptions;
   readonly ledger: Ledger;
+  readonly payments: Payments;
   readonly #commits: CommitQueue<CorporationTables>;
   readonly #close: () => Promise<void>;
   readonly #now: () => number;
@@ -112,6 +96,7 @@ export class Corporation {
     this.#commits = commits;
     this.#close = close;
     this.#now = options.now ?? Date.now;
+    this.payments = new Payments({ name: options.name, key: options.key, ledger, commits, now: this.#now });
   }
 
   /** A holder and its credential; registered again with the same key, it is the same holder. Throws `role-conflict`. */
@@ -190,56 +175,6 @@ export class Corporation {
     });
   }
 
-  /**
-   * Agrees to pay this XenoServer for a session, up to the order's limits. The same again is the same. Throws `order-spent`
-   * where another XenoServer was first (X3), `order-foreign`, and as `verifyOrder` does.
-   */
-  async validate(server: string, presented: OrderTexts, session: string): Promise<{ order: string; allowed: number }> {
-    const order = await this.#verify(server, presented);
-    return await this.#commits.run(async (database) => {
-      const { allowed } = await this.#present(database, server, order, session);
-      return { order: order.id, allowed };
-    });
-  }
-
-  /** Pays a XenoServer (X1, X2). Throws `order-unvalidated`, `order-short`, `hold-short`, `hold-closed`, `funds-short`. */
-  async charge(server: string, charge: AskedCharge): Promise<Charged> {
-    const { order, presented, session = "" } = charge;
-    const verified = presented === undefined ? undefined : await this.#verify(server, presented);
-    if (verified !== undefined && verified.id !== order)
-      throw new XenoError("order-foreign", `the presented order is not ${order}`);
-    return await this.#commits.run(async (database) => {
-      const known = await findPresentation(database, order, server);
-      if (known !== undefined) return await this.#pay(database, charge, known);
-      const row = await requireOrder(database, order);
-      if (verified === undefined || policies[row.policy as PolicyName].needsValidation)
-        throw new XenoError("order-unvalidated", `${order} was not validated for this XenoServer`, {
-          hint: "validate it before the session begins",
-        });
-      // (C3): it is short before anything is written.
-      if (verified.amount < charge.amount) throw short(order, verified.amount, charge.amount);
-      return await this.#pay(database, charge, {
-        order,
-        server,
-        allowed: verified.amount,
-        charged: 0,
-        session,
-        at: this.#now(),
-      });
-    });
-  }
-
-  /** The session is over: what is left returns to the client, where the order is this XenoServer's alone. */
-  async close(server: string, order: string): Promise<void> {
-    await this.#commits.run(async (database) => {
-      if ((await findPresentation(database, order, server)) === undefined)
-        throw new XenoError("order-unvalidated", `${order} was not validated for this XenoServer`);
-      const policy: ValidationPolicy = policies[(await requireOrder(database, order)).policy as PolicyName];
-      if (policy.isExclusive && policy.setsAside)
-        await this.ledger.release(order, { closedBy: server }, ledgerOf(database));
-    });
-  }
-
   /** What an order paid, and what for (X4): to its client, or who may see all. Throws `order-unknown`. */
   async audit(order: string, client?: string, after = 0): Promise<{ order: OrderView; transfers: Transfer[] }> {
     const {
@@ -294,69 +229,6 @@ export class Corporation {
     await this.#commits.idle();
     await this.#close();
   }
-
-  async #verify(server: string, presented: OrderTexts): Promise<SpendableOrder> {
-    const { name, key } = this.options;
-    const order = await verifyOrder(presented, { name, key: key.verifyKey }, this.#now());
-    if (order.restrictions.server !== server)
-      throw new XenoError("order-foreign", `the order ${order.id} was spent with ${order.restrictions.server}`, {
-        hint: `only that XenoServer can charge it, and you are ${server}`,
-      });
-    return order;
-  }
-
-  async #present(
-    database: Transaction<CorporationTables>,
-    server: string,
-    { id, amount }: SpendableOrder,
-    session: string,
-  ): Promise<PresentationTable> {
-    const known = await findPresentation(database, id, server);
-    if (known !== undefined) return known;
-    const row = await requireOrder(database, id);
-    const policy: ValidationPolicy = policies[row.policy as PolicyName];
-    if (policy.isExclusive) {
-      const other = await database
-        .selectFrom("presentations")
-        .select("server")
-        .where("order", "=", id)
-        .executeTakeFirst();
-      if (other !== undefined)
-        throw new XenoError("order-spent", `the order ${id} was spent with another XenoServer already`, {
-          hint: "ask the client for another order",
-        });
-    }
-    if (policy.paysAtOnce) {
-      const note = { prepaid: true, session };
-      await this.ledger.post({ id: `${id}/prepaid`, hold: id, credit: server, amount, note }, ledgerOf(database));
-    }
-    const made = { order: id, server, allowed: amount, charged: 0, session, at: this.#now() };
-    await database.insertInto("presentations").values(made).execute();
-    return made;
-  }
-
-  async #pay(
-    database: Transaction<CorporationTables>,
-    charge: AskedCharge,
-    presentation: PresentationTable,
-  ): Promise<Charged> {
-    const { order, server, allowed, charged } = presentation;
-    const amount = requireAmount(charge.amount, 0);
-    // Names of different XenoServers do not meet.
-    const id = `${order}/${server}/${charge.id}`;
-    const { client, policy: policyName } = await requireOrder(database, order);
-    const policy: ValidationPolicy = policies[policyName as PolicyName];
-    const note = { order, session: presentation.session, charged: amount, used: charge.used };
-    const within = ledgerOf(database);
-    const known = await this.ledger.find(id, within);
-    if (known === undefined && allowed - charged < amount) throw short(order, allowed - charged, amount);
-    const paid = policy.paysAtOnce ? 0 : amount;
-    if (policy.setsAside) await this.ledger.post({ id, hold: order, credit: server, amount: paid, note }, within);
-    else await this.ledger.transfer({ id, debit: client, credit: server, amount: requireAmount(paid), note }, within);
-    const after = known === undefined ? charged + amount : charged;
-    if (known === undefined) await savePresentation(database, { ...presentation, charged: after });
-    return { amount, left: allowed - after };
-  }
 }
 
 /** The client's ids do not meet those of others. */
@@ -366,50 +238,4 @@ function nameOrder(client: string, id: string): string {
       hint: "use up to 60 letters, digits and . _ -",
     });
   return `${createHash("sha256").update(client).digest("hex").slice(0, 16)}.${id}`;
-}
-
-function ledgerOf(database: Transaction<CorporationTables>): Transaction<LedgerTables> {
-  return database as unknown as Transaction<LedgerTables>;
-}
-
-function findOrder(database: Transaction<CorporationTables>, id: string): Promise<OrderTable | undefined> {
-  return database.selectFrom("orders").selectAll().where("id", "=", id).executeTakeFirst();
-}
-
-async function requireOrder(database: Transaction<CorporationTables>, id: string): Promise<OrderTable> {
-  const order = await findOrder(database, id);
-  if (order === undefined) throw unknownOrder(id);
-  return order;
-}
-
-function findPresentation(
-  database: Transaction<CorporationTables>,
-  order: string,
-  server: string,
-): Promise<PresentationTable | undefined> {
-  const query = database.selectFrom("presentations").selectAll();
-  return query.where("order", "=", order).where("server", "=", server).executeTakeFirst();
-}
-
-async function savePresentation(database: Transaction<CorporationTables>, row: PresentationTable): Promise<void> {
-  const { order, server, charged } = row;
-  const updated = await database
-    .updateTable("presentations")
-    .set({ charged })
-    .where("order", "=", order)
-    .where("server", "=", server)
-    .executeTakeFirst();
-  if (updated.numUpdatedRows === 0n) await database.insertInto("presentations").values(row).execute();
-}
-
-function unknownOrder(id: string): XenoError {
-  return new XenoError("order-unknown", `this XenoCorp has issued no order ${id}`, {
-    hint: "xeno order ls shows yours",
-  });
-}
-
-function short(order: string, left: MicroUnits, asked: MicroUnits): XenoError {
-  return new XenoError("order-short", `${order} has ${formatMoney(left)} left for this, not ${formatMoney(asked)}`, {
-    hint: "charge at most that; the client can top up with a new order",
-  });
 }
