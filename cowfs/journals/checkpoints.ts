@@ -48,6 +48,8 @@ export interface CheckpointLimits extends RoomLimits {
   readonly closingLogBytes: number;
   /** Called after each step of a round. Tests look at the disk then, or kill the process. */
   readonly onStep: (step: CheckpointStep) => void;
+  /** Told why a round failed; it is tried again when the log has grown. */
+  readonly onFailed: (error: unknown) => void;
   /** Writes the new checkpoint; returns its size. Tests that look at every write have it done in their own thread. */
   readonly fold: (task: FoldTask) => Promise<number>;
 }
@@ -65,6 +67,7 @@ export const defaultLimits: CheckpointLimits = {
   quotaBytes: Number.POSITIVE_INFINITY,
   quotaFiles: 4_000_000,
   onStep: () => {},
+  onFailed: () => {},
   fold: foldInThread,
 };
 
@@ -215,6 +218,7 @@ export class Checkpoints {
     } catch (error) {
       this.failure = error;
       this.#nextTryBytes = this.#log.bytes + this.#limits.logBytes;
+      this.#limits.onFailed(error);
       throw error;
     }
   }

@@ -9,6 +9,8 @@ export interface Disk {
   sync(file: number): Promise<void>;
 }
 
+const rewriteBytes = 1024 * 1024;
+
 export const realDisk: Disk = {
   write: (file, bytes, start, length, position) => fs.writeSync(file, bytes, start, length, position),
   sync: (file) =>
@@ -19,6 +21,17 @@ export const realDisk: Disk = {
 export function writeFully(disk: Disk, file: number, bytes: Buffer, position: number): void {
   for (let written = 0; written < bytes.length; )
     written += disk.write(file, bytes, written, bytes.length - written, position + written);
+}
+
+/** Writes a range of a file again as it is, so that the next sync covers it. */
+export function rewrite(disk: Disk, file: number, start: number, end: number): void {
+  const bytes = Buffer.allocUnsafe(Math.min(end - start, rewriteBytes));
+  for (let at = start; at < end; ) {
+    const count = fs.readSync(file, bytes, 0, Math.min(bytes.length, end - at), at);
+    if (count === 0) throw new Error(`a file ends at ${at}, and ${end - at} bytes more were found in it`);
+    writeFully(disk, file, bytes.subarray(0, count), at);
+    at += count;
+  }
 }
 
 /** A new file's name is on stable storage only once its directory is. */

@@ -33,6 +33,8 @@ interface Stored extends Secrets {
   readonly clean: boolean;
   /** Found so, a sync had failed: what the operating system holds beyond the mark may not be on the disk. */
   readonly syncFailed: boolean;
+  /** Then: how many records had been synced before. The mark may lag, and without it they would go with the rest. */
+  readonly syncedRecords?: number;
 }
 
 export class Identity {
@@ -41,6 +43,8 @@ export class Identity {
   readonly writeVerifier: Buffer;
   /** A sync had failed before this opening. */
   readonly syncFailed: boolean;
+  /** So many records had been synced at least. */
+  readonly syncedRecords: number;
   /** What had not been synced may be gone: the opener before died with its host, or a sync failed. */
   readonly tailMayBeLost: boolean;
   readonly #file: number;
@@ -55,6 +59,7 @@ export class Identity {
     this.lineage = stored.lineage;
     this.handleKey = stored.handleKey;
     this.syncFailed = stored.syncFailed;
+    this.syncedRecords = stored.syncedRecords ?? 0;
     this.#bootId = readBootId();
     this.tailMayBeLost = !stored.clean && (stored.syncFailed || stored.bootId !== this.#bootId);
     this.writeVerifier = this.tailMayBeLost ? randomBytes(8) : stored.writeVerifier;
@@ -63,10 +68,10 @@ export class Identity {
   }
 
   /** Writes and syncs what the next opener is to find. */
-  save(clean: boolean, syncFailed: boolean): void {
+  save(state: Pick<Stored, "clean" | "syncFailed" | "syncedRecords">): void {
     this.#line++;
     const { lineage, handleKey, writeVerifier } = this;
-    const text = formatLine(this.#line, { lineage, handleKey, writeVerifier, bootId: this.#bootId, clean, syncFailed });
+    const text = formatLine(this.#line, { lineage, handleKey, writeVerifier, bootId: this.#bootId, ...state });
     fs.writeSync(this.#file, text, (this.#line % 2) * lineBytes, "latin1");
     fs.fdatasyncSync(this.#file);
   }

@@ -59,20 +59,21 @@ export class Journal {
 
   private constructor(directory: string, disk: Disk, limits: CheckpointLimits) {
     this.directory = directory;
-    this.#lock = takeLock(path.join(directory, "lock"), `the journal ${directory}`);
+    this.#lock = lockJournal(directory);
     try {
       this.#identity = new Identity(directory);
       this.#segments = new Segments(directory, disk, limits.fullSegmentBytes);
       this.#log = new Log(directory, disk);
       const start = loadCheckpoint(directory, this.state);
-      this.#log.recover(start, (payload, isSynced) => this.#replay(payload, isSynced));
+      const replay = (payload: Buffer, isSynced: boolean) => this.#replay(payload, isSynced);
+      this.#log.recover(start, this.#identity.syncedRecords, replay);
       removeLeftovers(directory);
       for (const { segments } of this.state.pins.values())
         for (const { segment } of segments) this.#segments.appendAfter(segment);
       this.#dropOrphans();
       // From here on a failed sync before this opening is made good, and what a lost tail may have used is passed over.
       if (this.#identity.tailMayBeLost) this.#skipInodes();
-      this.#identity.save(false, false);
+      this.#identity.save({ clean: false, syncFailed: false });
       syncDirectory(directory);
       this.#checkpoints = new Checkpoints(this, this.#log, this.#segments, start, limits);
       const parts = { log: this.#log, segments: this.#segments, checkpoints: this.#checkpoints };
@@ -231,12 +232,20 @@ export class Journal {
       if (this.#failure === undefined) {
         this.flush();
         await this.sync();
-        this.#identity.save(true, false);
+        this.#saveClean();
       }
     } finally {
       this.#failure ??= new XenoError("journal-closed", `the journal ${this.directory} is closed`);
       await Promise.allSettled([this.#running, this.#next]);
       this.#closeFiles();
+    }
+  }
+
+  #saveClean(): void {
+    try {
+      this.#identity.save({ clean: true, syncFailed: false });
+    } catch (error) {
+      throw this.#fail(error);
     }
   }
 
@@ -272,13 +281,13 @@ export class Journal {
 
   /**
    * What a process that died had not synced is this one's to sync: its clients may ask it to make stable what they wrote
-   * to that one, which the operating system still has (RFC 1813 section 4.8).
+   * to that one, which the operating system still has (RFC 1813 section 4.8). So is the log itself (L7).
    */
   #adopt(changes: readonly Change[]): void {
     this.#dirty = true;
     for (const change of changes)
       if (change.kind === "lay" && change.extent.address !== lowerAddress)
-        this.#segments.noteUnsynced(change.extent.address);
+        this.#segments.adopt(change.extent.address, change.extent.length);
   }
 
   /** Of what was synced only that it is there at all: to read it would take as long as the journal is large. */
@@ -340,7 +349,7 @@ export class Journal {
   /** The next opener must know: what the operating system shows it may not be on the disk. */
   #failSync(cause: unknown): unknown {
     try {
-      this.#identity.save(false, true);
+      this.#identity.save({ clean: false, syncFailed: true, syncedRecords: this.#log.marked });
     } catch {
       // The disk takes nothing any more.
     }
@@ -353,6 +362,15 @@ export class Journal {
       hint: "Mend the disk, then open it again: it goes on from what was written.",
     });
     return this.#failure;
+  }
+}
+
+function lockJournal(directory: string): number {
+  try {
+    return takeLock(path.join(directory, "lock"), `the journal ${directory}`);
+  } catch (error) {
+    if (error instanceof XenoError) throw error;
+    throw unusable(`cannot lock the journal ${directory}`, error);
   }
 }
 

@@ -8,11 +8,13 @@
  * - (L4) The mark is written after the sync that it speaks of and counts only what that sync covered; it may lag.
  * - (L6) A new file is laid down and synced under another name; switching to it is a header and a rename. Its name is
  *   on stable storage before a record in it is marked. Files that do not follow the records before them are no files.
+ * - (L7) What lies after the mark is written again, as it is, before anything follows it: a sync of it may have failed, and
+ *   the operating system then takes it for written although the disk never had it (fsync(2)).
  */
 import fs from "node:fs";
 import path from "node:path";
 import { FileSystemError } from "../errors.ts";
-import { type Disk, syncDirectory, syncDirectoryLater, writeFully } from "./disk.ts";
+import { type Disk, rewrite, syncDirectory, syncDirectoryLater, writeFully } from "./disk.ts";
 import {
   damagedLog,
   fileHeaderBytes,
@@ -61,6 +63,8 @@ export class Log {
   #olderBytes = 0;
   /** Bytes of records that were replayed or appended since opening. */
   bytes = 0;
+  /** How many records are known to be on stable storage. */
+  marked = 0;
 
   constructor(directory: string, disk: Disk) {
     this.#directory = directory;
@@ -70,10 +74,11 @@ export class Log {
 
   /**
    * Calls back with each record's payload after `start`, in order; afterwards the log is ready for appending. Files
-   * that a checkpoint at `start` has made superfluous are passed over.
+   * that a checkpoint at `start` has made superfluous are passed over. At least `synced` records had been synced.
    */
-  recover(start: LogPosition, replay: Replay): void {
-    const marked = this.#mark.read();
+  recover(start: LogPosition, synced: number, replay: Replay): void {
+    const marked = Math.max(synced, this.#mark.read());
+    this.marked = marked;
     const files = listLogFiles(this.#directory).filter(({ first }) => first > start.sequence);
     this.#position = start;
     this.#path = logFilePath(this.#directory, start.sequence + 1);
@@ -164,6 +169,7 @@ export class Log {
     }
     for (const each of [...previous, file]) await this.#disk.sync(each);
     this.#mark.write(sequence);
+    this.marked = sequence;
     this.#previous = this.#previous.filter((each) => !previous.includes(each));
     for (const each of previous) fs.closeSync(each);
   }
@@ -254,8 +260,15 @@ export class Log {
     this.#path = filePath;
     this.#olderBytes += this.#reserved;
     this.#reserved = fs.fstatSync(file).size;
-    const take = (payload: Buffer, record: number) => replay(payload, record <= marked);
+    let end = fileHeaderBytes;
+    let markedEnd = 0;
+    const take = (payload: Buffer, record: number) => {
+      end += recordHeaderBytes + payload.length;
+      if (record <= marked) markedEnd = end;
+      return replay(payload, record <= marked);
+    };
     const scanned = scanLogFile(file, filePath, header, take);
+    if (scanned.position.sequence > marked) rewrite(this.#disk, file, markedEnd, scanned.end);
     this.#position = scanned.position;
     this.#end = scanned.end;
     this.bytes += scanned.end - fileHeaderBytes;

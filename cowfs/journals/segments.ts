@@ -9,7 +9,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
-import { type Disk, syncDirectoryLater, writeFully } from "./disk.ts";
+import { type Disk, rewrite, syncDirectoryLater, writeFully } from "./disk.ts";
 import { segmentBytes } from "./segment-use.ts";
 
 const maxOpenFiles = 128;
@@ -113,9 +113,15 @@ export class Segments {
     return crc32(bytes) === checksum;
   }
 
-  /** For bytes of another writer, who may have died before it synced them. */
-  noteUnsynced(address: number): void {
-    this.#unsynced.add(Math.floor(address / segmentBytes));
+  /**
+   * Takes over the bytes of one write by a process that may have died before it synced them, or when its sync had failed:
+   * they are written again as they are, and the next sync covers them. Throws what the disk says.
+   */
+  adopt(address: number, length: number): void {
+    const segment = Math.floor(address / segmentBytes);
+    const position = address % segmentBytes;
+    rewrite(this.#disk, this.#open(segment), position, position + length);
+    this.#unsynced.add(segment);
     this.#hasNewFile = true;
   }
 

@@ -53,6 +53,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
     base: url,
     resolve,
     signal,
+    limits: { onFailed: (error) => onTrouble("no checkpoint of the journal", error) },
     onMountError: (error) => {
       if (isOpening) mountError ??= error;
       onTrouble("mount", error);

@@ -17,7 +17,12 @@ export type DiskStep =
   /** Cut to nothing. */
   | { kind: "cut"; node: number }
   /** A sync has returned that covers what was done to the node before step `before`. */
-  | { kind: "synced"; node: number; before: number };
+  | { kind: "synced"; node: number; before: number }
+  /**
+   * A sync has failed. What it was to cover may never reach the disk, whatever a later sync says: the operating system
+   * takes it for written (fsync(2), ERRORS).
+   */
+  | { kind: "dropped"; node: number; before: number };
 
 /** A file's bytes after `content` are zeros. */
 export type DiskNode = { content: Buffer; size: number } | { entries: Map<string, number> };
@@ -36,10 +41,7 @@ export function afterKill(start: DiskImage, steps: readonly DiskStep[], count: n
 
 /** What it may hold if the host dies. */
 export function afterPowerLoss(start: DiskImage, steps: readonly DiskStep[], count: number, random: Random): DiskImage {
-  const synced = new Map<number, number>();
-  for (const step of steps.slice(0, count))
-    if (step.kind === "synced") synced.set(step.node, Math.max(step.before, synced.get(step.node) ?? 0));
-  const isDurable = (node: number, index: number) => index < (synced.get(node) ?? 0);
+  const isDurable = findDurable(steps, count);
   /** How much of what was not synced stays: each node has its own luck. */
   const luck = new Map<number, number>();
   const stays = (node: number) => {
@@ -49,15 +51,36 @@ export function afterPowerLoss(start: DiskImage, steps: readonly DiskStep[], cou
   const image = copyImage(start);
   for (const [index, step] of steps.slice(0, count).entries()) {
     const node = nodeOf(step);
-    if (step.kind === "synced") continue;
+    if (step.kind === "synced" || step.kind === "dropped") continue;
     // Its directory, or the node itself, did not come to be.
     if (step.kind !== "make" && !image.has(node)) continue;
-    if (isDurable(node, index) || (step.kind === "rename" && isDurable(step.toDirectory, index))) apply(image, step);
+    if (isDurable(index)) apply(image, step);
     else if (step.kind === "write") tear(image, step, () => stays(node), random);
     else if (stays(node)) apply(image, step);
     else if (step.kind === "make") addNode(image, step);
   }
   return image;
+}
+
+function findDurable(steps: readonly DiskStep[], count: number): (index: number) => boolean {
+  const durable = new Set<DiskStep>();
+  const pending = new Map<number, { step: DiskStep; index: number }[]>();
+  for (const [index, step] of steps.slice(0, count).entries()) {
+    const node = nodeOf(step);
+    const before = pending.get(node) ?? [];
+    if (step.kind === "synced" || step.kind === "dropped") {
+      if (step.kind === "synced") for (const each of before) if (each.index < step.before) durable.add(each.step);
+      const left = before.filter((each) => each.index >= step.before);
+      pending.set(node, left);
+      continue;
+    }
+    const places = step.kind === "rename" ? new Set([node, step.toDirectory]) : [node];
+    for (const place of places) {
+      if (!pending.has(place)) pending.set(place, []);
+      pending.get(place)!.push({ step, index });
+    }
+  }
+  return (index) => durable.has(steps[index]);
 }
 
 /** What a step is done to: a file's bytes, or a directory's names. */
@@ -106,6 +129,7 @@ function apply(image: DiskImage, step: DiskStep): void {
       return;
     }
     case "synced":
+    case "dropped":
   }
 }
 

@@ -25,7 +25,7 @@ export interface DiskCall {
 }
 
 export interface RecordingOptions {
-  /** Asked before each call. An error code refuses it; of a write, a number of bytes that is all that it takes. */
+  /** Asked before each call. An error code refuses it; of a write, a number is all the bytes that it takes. */
   readonly onCall?: (call: DiskCall) => string | number | undefined;
 }
 
@@ -122,7 +122,13 @@ export class Recording {
   startSync(file: number): () => void {
     const { node, path: at } = this.#open.get(file)!;
     const before = this.steps.length;
-    this.ask({ kind: "sync", path: at });
+    try {
+      this.ask({ kind: "sync", path: at });
+    } catch (error) {
+      // A file system that cannot write its names stops altogether: there is no later sync that says otherwise.
+      if (!real.fstatSync(file).isDirectory()) this.steps.push({ kind: "dropped", node, before });
+      throw error;
+    }
     return () => this.steps.push({ kind: "synced", node, before });
   }
 

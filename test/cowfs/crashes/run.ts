@@ -11,6 +11,7 @@ import path from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
+import { FileSystemError, XenoError } from "../../../cowfs/errors.ts";
 import type { FileSystem } from "../../../cowfs/file-system.ts";
 import { type FoldTask, foldLog } from "../../../cowfs/journals/fold.ts";
 import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
@@ -21,8 +22,9 @@ import { type Operation, operation, perform } from "../union/operations.ts";
 import { type Seen, snapshot } from "../union/snapshot.ts";
 import { createFilledModel, resolve, stacks, warmUp } from "../union/stacks.ts";
 import { afterKill, afterPowerLoss, type DiskImage, readImage, writeImage } from "./disk-image.ts";
-import type { DiskHistory } from "./recorder.ts";
+import type { DiskCall, DiskHistory } from "./recorder.ts";
 import { Recording, setBootId } from "./recorder.ts";
+import { refusals, Trouble } from "./trouble.ts";
 
 /** Small, so that a few dozen operations bring rounds of checkpoints and of compaction about. */
 const livingLimits = {
@@ -47,6 +49,8 @@ export interface CrashRunOptions {
   readonly lives: number;
   /** Operations of a life. */
   readonly operations: number;
+  /** Whether the disk refuses some calls in each life. */
+  readonly trouble?: boolean;
   /** Crashes that are tried out in each life; one of them is how it ends. */
   readonly cuts: number;
   readonly count: (what: string, by?: number) => void;
@@ -144,70 +148,112 @@ class CrashRun {
     }
   }
 
-  /** Opens the journal and changes it; what it promised when. It is closed at the end: crashes come before that, or after. */
+  /** Opens the journal, changes it and closes it: what it promised when. Crashes come before that, or after. */
   async #live(disk: string, history: DiskHistory, last: Moment): Promise<Lived> {
-    const random = this.#random;
-    const recording = new Recording(disk, history);
+    const trouble = this.#options.trouble ? new Trouble(this.#random, 70) : undefined;
+    let hasFailed = false;
+    let refusedAt = Number.POSITIVE_INFINITY;
+    const onCall = (call: DiskCall) => {
+      const answer = trouble?.answer(call);
+      if (typeof answer === "string") {
+        refusedAt = Math.min(refusedAt, recording.steps.length);
+        moments.push({ ...moments.at(-1)!, steps: recording.steps.length });
+      }
+      return answer;
+    };
+    const recording = new Recording(disk, history, { onCall });
     const moments: Moment[] = [{ ...last, steps: history.steps.length }];
     try {
-      const union = await this.#open(disk, last.boot);
-      const { journal } = union.core;
-      let { flushed, stable, nextInode } = last;
-      flushed = this.#operations.length;
-      const verifier = union.writeVerifier.toString("hex");
-      const note = (isClosed = false) => {
-        const begun = this.#operations.length;
-        moments.push({ ...last, steps: recording.steps.length, flushed, stable, begun, nextInode, verifier, isClosed });
-      };
+      await this.#act(disk, recording, moments, last, trouble);
+    } catch (error) {
+      if (!trouble?.refused || error instanceof assert.AssertionError) throw error;
+      // The disk has refused what the journal cannot do without; what it promised holds.
+      assert.ok(error instanceof XenoError || error instanceof FileSystemError, (error as Error).stack);
+      this.#options.count("failed closed");
+      hasFailed = true;
+    } finally {
+      recording.stop();
+    }
+    const end = moments.at(-1)!;
+    moments.push({ ...end, steps: recording.steps.length, verifier: end.isClosed ? end.verifier : "" });
+    recording.requireComplete();
+    this.#options.count("operations", this.#options.operations);
+    if (trouble !== undefined) this.#options.count("refused calls", trouble.refused);
+    // After a failed sync no more is promised than what was synced before, under another write verifier.
+    const isWeaker = ({ steps }: Moment) => hasFailed && steps >= refusedAt;
+    const promised = moments.map((each) => (isWeaker(each) ? { ...each, flushed: each.stable, verifier: "" } : each));
+    return { recording, moments: promised, from: history.steps.length };
+  }
+
+  async #act(disk: string, recording: Recording, moments: Moment[], last: Moment, trouble?: Trouble): Promise<void> {
+    const random = this.#random;
+    const union = await this.#open(disk, last.boot);
+    const { journal } = union.core;
+    let { stable, nextInode } = last;
+    let flushed = this.#operations.length;
+    const verifier = union.writeVerifier.toString("hex");
+    const note = (isClosed = false) => {
+      const begun = this.#operations.length;
+      moments.push({ ...last, steps: recording.steps.length, flushed, stable, begun, nextInode, verifier, isClosed });
+    };
+    note();
+    const model = this.#makeModel();
+    for (const done of this.#operations) perform(model, done);
+    const failures: unknown[] = [];
+    const sync = async () => {
+      const covered = this.#operations.length;
+      await union.sync();
+      flushed = Math.max(flushed, covered);
+      stable = Math.max(stable, covered);
       note();
-      const model = this.#makeModel();
-      for (const done of this.#operations) perform(model, done);
-      const syncs: Promise<void>[] = [];
-      const sync = () => {
-        const covered = this.#operations.length;
-        const synced = () => {
-          flushed = Math.max(flushed, covered);
-          stable = Math.max(stable, covered);
-          note();
-        };
-        syncs.push(union.sync().then(synced));
-      };
+    };
+    const begun: Promise<void>[] = [];
+    const start = (running: Promise<void>) => void begun.push(running.catch((error) => void failures.push(error)));
+    try {
       // What a life before had written is to be made stable by this one.
-      if (random(2) === 0) sync();
+      if (random(2) === 0) start(sync());
       for (const step of fc.sample(operation, { numRuns: this.#options.operations, seed: random(2 ** 31) })) {
-        const expected = perform(model, step);
         // Noted before: what is done may reach the disk at once.
         moments.push({ ...moments.at(-1)!, steps: recording.steps.length, begun: this.#operations.length + 1 });
         const found = perform(union, step, keyOf(this.#operations.length + 1));
-        assert.equal(found, expected, `${JSON.stringify(step)}: ${found}, the model says ${expected}`);
-        if (found === "ok") {
-          this.#operations.push(step);
-          this.#states.push(snapshot(model));
-        }
+        if (trouble?.refused && refusals.includes(found)) this.#options.count("refused operations");
+        else this.#follow(model, step, found);
         if (random(3) > 0) {
           union.flush();
           flushed = this.#operations.length;
           nextInode = journal.state.nextInode;
           note();
         }
-        if (random(4) === 0) sync();
-        if (random(40) === 0) syncs.push(journal.checkpoint());
+        if (random(4) === 0) start(sync());
+        if (random(40) === 0) start(journal.checkpoint());
         for (let turns = random(5); turns > 0; turns--) await nextTurn();
       }
-      await Promise.all(syncs);
-      assert.equal(journal.checkpointFailure, undefined);
-      // Whether it is closed already is hard to say meanwhile.
-      moments.push({ ...moments.at(-1)!, steps: recording.steps.length, verifier: "" });
-      await union.close();
-      flushed = stable = this.#operations.length;
-      nextInode = journal.state.nextInode;
-      note(true);
-      recording.requireComplete();
-      this.#options.count("operations", this.#options.operations);
-      return { recording, moments, from: history.steps.length };
-    } finally {
-      recording.stop();
+      await Promise.all(begun);
+      if (journal.hasFailed) throw failures[0];
+      if (trouble === undefined) assert.deepEqual([journal.checkpointFailure, ...failures], [undefined]);
+      const shown = snapshot(union);
+      if (!isDeepStrictEqual(shown, this.#states.at(-1))) assert.deepEqual(shown, this.#states.at(-1));
+    } catch (error) {
+      if (journal.hasFailed)
+        assert.throws(() => union.transact(undefined, () => Buffer.alloc(0)), { code: "EIO" }, "it goes on");
+      await union.close().catch(() => {});
+      await Promise.all(begun);
+      throw error;
     }
+    // Whether it is closed already is hard to say meanwhile.
+    moments.push({ ...moments.at(-1)!, steps: recording.steps.length, verifier: "" });
+    await union.close();
+    flushed = stable = this.#operations.length;
+    nextInode = journal.state.nextInode;
+    note(true);
+  }
+
+  #follow(model: FileSystem, step: Operation, found: string): void {
+    const expected = perform(model, step);
+    assert.equal(found, expected, `${JSON.stringify(step)}: ${found}, the model says ${expected}`);
+    if (found !== "ok") return;
+    this.#operations.push(step);
+    this.#states.push(snapshot(model));
   }
 
   async #crash({ recording, moments, from }: Lived, crash: Crash) {

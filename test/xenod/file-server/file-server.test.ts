@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir, readFile, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
+import { newCheckpointPath } from "../../../cowfs/journals/checkpoint-file.ts";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
 import type { ExportSpecification } from "../../../xenod/file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../../../xenod/file-server/start.ts";
@@ -10,6 +11,7 @@ import { readStartTime, waitUntilGone } from "../../../xenod/processes.ts";
 import { type Client, connect, nfs } from "../../cowfs/nfs/client.ts";
 import { encode } from "../../cowfs/nfs/encoder.ts";
 import { makeFile, mount } from "../../cowfs/nfs/fixture.ts";
+import { attributes } from "../../cowfs/nfs/results.ts";
 import { makeStore, publishFiles } from "../published.ts";
 
 async function start(t: ExecutionContext) {
@@ -196,6 +198,40 @@ test("a keeper that was killed takes its worker along, and the next one serves t
   const guest = await connect((await client.getExport("web")).port);
   t.teardown(() => guest.close());
   t.true((await mount(guest)).length > 0);
+});
+
+test("a checkpoint that fails while the guest goes on shows in the status and in the log", async (t) => {
+  const { client, specification, state } = await start(t);
+  const { port } = await client.putExport("web", specification);
+  const guest = await connect(port);
+  t.teardown(() => guest.close());
+  const root = await mount(guest);
+  const inTheWay = newCheckpointPath(specification.journal);
+  await mkdir(inTheWay);
+  // Until the log is so long that it is to be folded: 16 MiB.
+  const target = "t".repeat(4000);
+  for (let made = 0; made < 8000 && (await client.getExport("web")).checkpointFailure === undefined; made += 200) {
+    const links = Array.from({ length: 200 }, (_, index) =>
+      guest.call(
+        nfs.symlink,
+        encode()
+          .opaque(root)
+          .string(`link ${made + index}`)
+          .raw(attributes())
+          .string(target),
+      ),
+    );
+    for (const link of links) t.is((await link).u32(), 0);
+    guest.records.length = 0;
+  }
+  await until(t, "a failure", async () => (await client.getExport("web")).checkpointFailure !== undefined);
+  t.regex((await client.getExport("web")).checkpointFailure!, /cannot fold the log/);
+  t.is((await client.getExport("web")).state, "serving");
+  t.regex(
+    await readFile(join(state, "file-server.log"), "utf8"),
+    /export web: no checkpoint of the journal: .*cannot fold/,
+  );
+  await rmdir(inTheWay);
 });
 
 test("stopping it leaves no process and no socket, and the exports for the next start", async (t) => {
