@@ -224,11 +224,13 @@ export class Journal {
     this.#dirty = true;
   }
 
-  /** Syncs and closes. A failed journal is closed as it is. */
+  /** Syncs and closes. A failed journal is closed as it is; one that fails in closing rejects. */
   async close(): Promise<void> {
+    const failedBefore = this.#failure !== undefined;
     await this.#checkpoints.close();
     await this.room.close();
     try {
+      if (this.#failure !== undefined && !failedBefore) throw this.#failure;
       if (this.#failure === undefined) {
         this.flush();
         await this.sync();

@@ -1,6 +1,6 @@
 /** The soaks by name. */
-import { crash } from "./crash.ts";
+import { crash, disk } from "./crash.ts";
 import { kill } from "./kill.ts";
 import type { Soak } from "./soak.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = { crash, kill };
+export const soaks: Readonly<Record<string, Soak>> = { crash, disk, kill };
