@@ -13,7 +13,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 import { XenoError } from "../errors.ts";
-import { syncDirectory } from "./disk.ts";
+import { realDisk, syncDirectory, writeFully } from "./disk.ts";
 
 const version = 1;
 const lineBytes = 512;
@@ -72,7 +72,7 @@ export class Identity {
     this.#line++;
     const { lineage, handleKey, writeVerifier } = this;
     const text = formatLine(this.#line, { lineage, handleKey, writeVerifier, bootId: this.#bootId, ...state });
-    fs.writeSync(this.#file, text, (this.#line % 2) * lineBytes, "latin1");
+    writeFully(realDisk, this.#file, Buffer.from(text, "latin1"), (this.#line % 2) * lineBytes);
     fs.fdatasyncSync(this.#file);
   }
 

@@ -8,6 +8,7 @@ import fs from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { crc32 } from "node:zlib";
+import { realDisk, writeFully } from "./disk.ts";
 
 const copyBytes = 12;
 const markName = "mark";
@@ -32,7 +33,7 @@ export class Mark {
   constructor(directory: string) {
     this.#file = fs.openSync(path.join(directory, markName), fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
     const empty = Buffer.alloc(2 * copyBytes);
-    if (fs.fstatSync(this.#file).size < empty.length) fs.writeSync(this.#file, empty, 0, empty.length, 0);
+    if (fs.fstatSync(this.#file).size < empty.length) writeFully(realDisk, this.#file, empty, 0);
   }
 
   read(): number {
@@ -44,7 +45,7 @@ export class Mark {
   }
 
   write(sequence: number): void {
-    fs.writeSync(this.#file, formatCopy(sequence), 0, copyBytes, this.#next);
+    writeFully(realDisk, this.#file, formatCopy(sequence), this.#next);
     this.#next = copyBytes - this.#next;
   }
 

@@ -26,6 +26,8 @@ const maxPendingBytes = 4 * 1024 * 1024;
 /** From here on replies are sent within the turn: their buffer is used again while it is in the processor's cache. */
 const sendAtBytes = 512 * 1024;
 const keepAliveMs = 60_000;
+/** The least that Linux takes. Of one that was silent for longer, the peer is asked at once. */
+const probeMs = 1000;
 let activity = 0;
 
 /** What a connection needs of its export. */
@@ -54,6 +56,8 @@ export class Connection {
   isInTurn = false;
   /** Grows with each receipt, over all connections: tells which has been silent longest. */
   lastActive = ++activity;
+  /** Whether an NFS request came over it, other than NULL. */
+  hasServed = false;
 
   readonly #owner: ConnectionOwner;
   readonly #socket: net.Socket;
@@ -84,6 +88,11 @@ export class Connection {
     socket.on("error", () => this.close());
     socket.on("end", () => this.close());
     socket.on("close", () => this.close());
+  }
+
+  /** Asks the peer's kernel, which acknowledges if it knows the connection, or resets it: after a reset of the guest. */
+  probe(): void {
+    this.#socket.setKeepAlive(true, probeMs);
   }
 
   /** Counts a request in that waits, of which `bytes` are kept; `leave` counts it out again. */

@@ -5,6 +5,7 @@
  */
 import type { Connection } from "./connection.ts";
 import { Execution, type ExecutionOptions, type Message, type ParkedRequest } from "./execution.ts";
+import { nfsProgram } from "./procedures/nfs-program.ts";
 import type { Procedure } from "./procedures/procedure.ts";
 import { findProcedure, versionOf } from "./procedures/programs.ts";
 import { Call, type Refusal } from "./rpc/call.ts";
@@ -68,6 +69,7 @@ export class Dispatcher {
     }
     const procedure = this.#findProcedure(connection, call);
     if (procedure === undefined) return;
+    if (call.program === nfsProgram.number && call.procedure !== 0) connection.hasServed = true;
     if (message.parked === undefined) {
       this.requests++;
       this.byProcedure.set(procedure, (this.byProcedure.get(procedure) ?? 0) + 1);

@@ -64,6 +64,8 @@ export class ParkedRequest extends WaitingRequest {
 
 export class Execution {
   bootEpoch = 0;
+  /** Whether a change was made, and may be asked for again, in this life of the guest. */
+  isEpochUsed = false;
   repeats = 0;
   parked = 0;
   jukebox = 0;
@@ -95,6 +97,7 @@ export class Execution {
   /** A new life of the guest: what it sent in the one before is no longer repeated. */
   startEpoch(bootEpoch: number): void {
     this.bootEpoch = bootEpoch;
+    this.isEpochUsed = false;
     this.#errorReplies.clear();
   }
 
@@ -136,6 +139,7 @@ export class Execution {
     const xid = call.xid;
     const key = isChange ? computeRequestKey(this.bootEpoch, call, message.memory, message.end) : undefined;
     if (key !== undefined && parked === undefined && this.#isRepeat(connection, xid, key)) return;
+    if (isChange) this.isEpochUsed = true;
     this.#change = procedure;
     this.#changeArguments = args;
     let body: Buffer;

@@ -14,6 +14,7 @@ import { createDirectoryPages } from "./directory-pages.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Handles } from "./handles.ts";
 import { maxRecordBytes } from "./limits.ts";
+import { Lives, type LivesOptions } from "./lives.ts";
 import { LockTable } from "./locks/lock-table.ts";
 import { createMountTable } from "./mount-table.ts";
 import type { Service } from "./procedures/procedure.ts";
@@ -44,6 +45,8 @@ export interface ExportOptions extends ExportEvents {
   readonly fileSystem: FileSystem;
   /** Counts the guest's resets, 0 to 2^32 - 1: part of what makes a request the same request. */
   readonly bootEpoch: number;
+  /** Lets a MNT begin an epoch: a guest may be reset when nobody is there to tell. Without, only `startEpoch` does. */
+  readonly lives?: LivesOptions;
   /** What clients mount. Default `/`. */
   readonly exportPath?: string;
   /** Refuse calls from source ports from 1024 up, which any process of a guest may bind. Default true. */
@@ -99,6 +102,7 @@ class Export implements NfsExport, ConnectionOwner {
   readonly #turn: Turn;
   readonly #dispatcher: Dispatcher;
   #bootEpoch: number | undefined;
+  readonly #lives: Lives | undefined;
   #bytesReceived = 0;
   #bytesSent = 0;
 
@@ -107,7 +111,7 @@ class Export implements NfsExport, ConnectionOwner {
     this.#maxConnections = options.maxConnections ?? defaultMaxConnections;
     this.#onFailed = options.onFailed;
     this.#turn = new Turn(options.fileSystem, (error) => this.#fail(error));
-    const service = createService(options);
+    const service = createService(options, (peer) => this.#lives?.needBeforeMount(peer));
     this.#service = service;
     const execution = {
       service,
@@ -120,6 +124,9 @@ class Export implements NfsExport, ConnectionOwner {
     };
     this.#dispatcher = new Dispatcher(execution, options.requirePrivilegedPort ?? true);
     this.startEpoch(options.bootEpoch);
+    if (options.lives === undefined) return;
+    this.#dispatcher.execution.isEpochUsed = options.lives.isUsed;
+    this.#lives = new Lives(this.#connections, this.#dispatcher.execution, options.lives);
   }
 
   accept(socket: Socket): void {
@@ -234,7 +241,7 @@ class Export implements NfsExport, ConnectionOwner {
   }
 }
 
-function createService(options: ExportOptions): Service {
+function createService(options: ExportOptions, needBeforeMount: Service["needBeforeMount"]): Service {
   const { fileSystem } = options;
   const watched = options.onFirstRead === undefined ? [] : (options.watchFirstRead ?? []);
   return {
@@ -250,5 +257,6 @@ function createService(options: ExportOptions): Service {
     watched: new Set(watched),
     onFirstRead: (id) => options.onFirstRead?.(id),
     onMount: (path, host) => options.onMount?.({ path, host }),
+    needBeforeMount,
   };
 }

@@ -201,6 +201,7 @@ export class ExportTable {
   #contextOf(id: string): ExportContext {
     const { layers, keeper, files, pace, ioErrorAfterMs, log } = this.#options;
     return {
+      beginEpoch: async () => void (await this.startEpoch(id)),
       openLayer: (url, pinned, signal) => layers.open(url, pinned, signal),
       openLive: (url) => layers.openLive(url),
       locks: this.#locks,

@@ -2,6 +2,7 @@
 import { XenoError } from "../../cowfs/errors.ts";
 import type { FileId } from "../../cowfs/file-system.ts";
 import { exportFileSystem, type NfsExport } from "../../cowfs/nfs/export.ts";
+import type { LivesOptions } from "../../cowfs/nfs/lives.ts";
 import type { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import { openUnion, type UnionFileSystem } from "../../cowfs/union/union.ts";
@@ -15,6 +16,8 @@ export interface ExportOpening {
   readonly quotaBytes?: number;
   readonly resolve: ResolveLayer;
   readonly bootEpoch: number;
+  /** See cowfs/nfs/lives.ts. */
+  readonly lives?: LivesOptions;
   readonly requirePrivilegedPort?: boolean;
   /** As in cowfs/nfs/export.ts. */
   readonly jukeboxMs?: number;
@@ -49,11 +52,13 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
   let isOpening = true;
   const union = await openUnion({
     journal,
-    limits: quotaBytes === undefined ? {} : { quotaBytes },
     base: url,
     resolve,
     signal,
-    limits: { onFailed: (error) => onTrouble("no checkpoint of the journal", error) },
+    limits: {
+      ...(quotaBytes === undefined ? {} : { quotaBytes }),
+      onFailed: (error) => onTrouble("no checkpoint of the journal", error),
+    },
     onMountError: (error) => {
       if (isOpening) mountError ??= error;
       onTrouble("mount", error);
@@ -71,6 +76,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
       fileSystem: union,
       bootEpoch: opening.bootEpoch,
       locks: opening.locks,
+      lives: opening.lives,
       requirePrivilegedPort: opening.requirePrivilegedPort,
       jukeboxMs: opening.jukeboxMs,
       ioErrorAfterMs: opening.ioErrorAfterMs,

@@ -45,6 +45,8 @@ export interface ExportContext {
   readonly ioErrorAfterMs?: number;
   listen(id: string, address: ListenAddress): Promise<{ handle: unknown; port: number }>;
   readonly eventsFile: string;
+  /** Makes the next boot epoch durable, and calls `startEpoch` with it. */
+  beginEpoch(): Promise<void>;
   log(text: string): void;
 }
 
@@ -66,6 +68,8 @@ export class ServedExport {
   #layers: { close(): Promise<void> }[] = [];
   #pull: BootPull | undefined;
   #port = 0;
+  /** Where a worker before may have served it, or this one before it failed. */
+  #isEpochUsed = true;
   #failures = 0;
   #recovering: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -81,8 +85,10 @@ export class ServedExport {
 
   /** Opens it and serves it. Rejects when that cannot be; then nothing of it stays open here. */
   async open(): Promise<void> {
+    this.#isEpochUsed = false;
     try {
       await this.#openFileSystem();
+      this.#isEpochUsed = true;
       await this.#listen();
     } catch (error) {
       await this.close();
@@ -179,6 +185,7 @@ export class ServedExport {
       ioErrorAfterMs: this.#context.ioErrorAfterMs,
       bootEpoch: this.bootEpoch,
       locks: this.#context.locks,
+      lives: { isUsed: this.#isEpochUsed, begin: () => this.#context.beginEpoch() },
       resolve: async (layer, pinned, signal) => {
         if (isLiveUrl(layer)) {
           const live = await this.#context.openLive(layer);

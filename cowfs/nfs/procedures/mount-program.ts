@@ -5,6 +5,7 @@
  * must let the caller through.
  */
 import { FileSystemError } from "../../errors.ts";
+import { Fault } from "../../fault.ts";
 import { type FileId, FileType } from "../../file-system.ts";
 import { maxNameBytes } from "../limits.ts";
 import { NfsError, Status } from "../status.ts";
@@ -33,6 +34,8 @@ const mount: Procedure = {
   run(service, request, args, reply) {
     const path = args.readString(maxPathBytes);
     const id = walk(service, request, path);
+    const need = service.needBeforeMount(request.peer);
+    if (need !== undefined) throw new Fault([need]);
     reply.writeUint32(Status.ok);
     service.handles.write(reply, id);
     reply.writeUint32(1);

@@ -1,4 +1,5 @@
 /** What a procedure is to the dispatcher, and what it is given. One set of types serves NFS, MOUNT and the portmapper. */
+import type { Need } from "../../fault.ts";
 import type { Caller, FileId, FileSystem } from "../../file-system.ts";
 import type { Handles } from "../handles.ts";
 import type { LockTable } from "../locks/lock-table.ts";
@@ -22,6 +23,8 @@ export interface Service {
   readonly watched: Set<FileId>;
   onFirstRead(id: FileId): void;
   onMount(path: string, host: string): void;
+  /** What a MNT from this peer has to wait for: whether it begins a new life of the guest. */
+  needBeforeMount(peer: Peer): Need | undefined;
 }
 
 /** Who has mounted what: what MOUNT's DUMP answers. Advisory, as RFC 1813 says of it. */

@@ -64,6 +64,7 @@ test.serial("an export whose journal failed is opened again from what was acknow
       openLive: layers.openLive,
       pullBoot: (isBoot) => new BootPull({ traces: layers.traces, isBoot, log: (text) => said.push(text) }),
       listen: async () => ({ handle, port }),
+      beginEpoch: async () => {},
       eventsFile: join(published.directory, "events"),
       log: (text) => said.push(text),
     },
