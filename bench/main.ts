@@ -4,6 +4,7 @@ import { bootUsage, runBoot } from "./boot/command.ts";
 import { controlUsage, runControl } from "./control/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { pullUsage, runPull } from "./pull/command.ts";
+import { runStore, storeUsage } from "./store/command.ts";
 import { UsageError } from "./usage-error.ts";
 
 interface Benchmark {
@@ -16,6 +17,7 @@ const benchmarks: Record<string, Benchmark> = {
   boot: { usage: bootUsage, run: runBoot },
   control: { usage: controlUsage, run: runControl },
   nfs: { usage: nfsUsage, run: runNfs },
+  store: { usage: storeUsage, run: runStore },
   pull: { usage: pullUsage, run: runPull },
 };
 

@@ -5,9 +5,11 @@ import { openDirectoryStore } from "../../../xenostore/stores/directory-store.ts
 import type { ObjectStore } from "../../../xenostore/stores/object-store.ts";
 import { openStore } from "../../../xenostore/stores/open-store.ts";
 import { makeDirectory } from "../make-directory.ts";
+import { startFaultyProxy } from "../services/faulty-proxy.ts";
 import { shareInFile } from "../services/for-file.ts";
 import { startNginx } from "../services/nginx.ts";
 import { testObjectStore } from "./conformance.ts";
+import { testRemoteFaults } from "./fault-matrix.ts";
 
 /** One nginx for all, over a directory that holds a store for each test. */
 const served = shareInFile(test, async (t) => {
@@ -16,10 +18,14 @@ const served = shareInFile(test, async (t) => {
 });
 
 let count = 0;
-async function openServed(): Promise<{ reader: ObjectStore; writer: ObjectStore }> {
+async function openServed(): Promise<{ name: string; reader: ObjectStore; writer: ObjectStore }> {
   const name = `store${count++}`;
   const { directory, url } = served();
-  return { writer: await openDirectoryStore(path.join(directory, name)), reader: await openStore(`${url}${name}`) };
+  return {
+    name,
+    writer: await openDirectoryStore(path.join(directory, name)),
+    reader: await openStore(`${url}${name}`),
+  };
 }
 
 /** What is read comes over HTTP, what is written goes to the directory that is served. */
@@ -36,6 +42,13 @@ testObjectStore("HTTP behind nginx", async () => {
     compareAndSet: (key, expected, bytes, options) => writer.compareAndSet(key, expected, bytes, options),
     delete: (key, options) => writer.delete(key, options),
   };
+});
+
+testRemoteFaults(test, "HTTP", async (t, key, bytes, policy) => {
+  const { name, writer } = await openServed();
+  const proxy = await startFaultyProxy(t, served().url);
+  await writer.putIfAbsent(key, bytes);
+  return { proxy, store: await openStore(`${proxy.endpoint}/${name}`, { policy }) };
 });
 
 test("a store over HTTP takes no writes, and says where to write", async (t) => {
