@@ -1,6 +1,7 @@
 /** The commands as one program; each noun is a file of this folder. Wrong usage is thrown as a CommanderError. */
 import { Command } from "commander";
 import { createCacheCommands } from "./cache-commands.ts";
+import { createCheckpointCommands } from "./checkpoint-commands.ts";
 import { createConsoleCommand } from "./console-command.ts";
 import { setSignal } from "./context.ts";
 import { createCorporationCommands } from "./corporation-commands.ts";
@@ -49,6 +50,7 @@ Example:
     createServerCommands(),
     createDeployCommand(),
     ...createDomainCommands(),
+    ...createCheckpointCommands(),
     createConsoleCommand(),
     createForwardCommand(),
     createCorporationCommands(),

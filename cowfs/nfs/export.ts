@@ -17,7 +17,7 @@ import { maxRecordBytes } from "./limits.ts";
 import { Lives, type LivesOptions } from "./lives.ts";
 import { LockTable } from "./locks/lock-table.ts";
 import { createMountTable } from "./mount-table.ts";
-import type { Service } from "./procedures/procedure.ts";
+import type { Peer, Service } from "./procedures/procedure.ts";
 import { ReplyPool } from "./reply-pool.ts";
 import { Turn } from "./turn.ts";
 import { WaitingRequests } from "./waiting.ts";
@@ -70,6 +70,8 @@ export interface ExportOptions extends ExportEvents {
 export interface NfsExport {
   readonly counters: NfsCounters;
   readonly isClosed: boolean;
+  /** Who is connected. */
+  readonly peers: readonly Peer[];
   /** Serves an accepted connection; the socket is the export's from now on. */
   accept(socket: Socket): void;
   /**
@@ -176,6 +178,10 @@ class Export implements NfsExport, ConnectionOwner {
     this.#turn.stop();
     for (const connection of this.#connections) connection.reset();
     this.#waiting.cancelAll();
+  }
+
+  get peers(): Peer[] {
+    return [...this.#connections].map(({ peer }) => peer);
   }
 
   get connectionCount(): number {

@@ -47,8 +47,9 @@ export interface KernelBuild {
 
 /** Loaded in this order by init.sh, by lists of these names. */
 const moduleLists = {
-  // pvpanic tells the hypervisor of a panic; button and evdev let init hear that the power button was pressed.
-  virtio: ["virtio_pci", "pvpanic_pci", "virtio_net", "button", "evdev"],
+  // pvpanic tells the hypervisor of a panic; button and evdev let init hear that the power button was pressed; the balloon gives
+  // back what the guest does not use.
+  virtio: ["virtio_pci", "pvpanic_pci", "virtio_net", "virtio_balloon", "button", "evdev"],
   xen: ["xen_netfront"],
   // Not autofs4, though systemd says that it misses it: with it, systemd tries in vain to mount what needs further modules.
   root: ["nfsv3"],

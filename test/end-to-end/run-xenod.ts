@@ -1,10 +1,25 @@
 /** Program: one Xenod, as a process that tests can kill. Its only argument is JSON. */
 import { pino } from "pino";
 import { runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
+import { createSimulator } from "../../xenod/hypervisors/simulator/simulator.ts";
 
 const ending = new AbortController();
 process.on("SIGTERM", () => ending.abort());
-const options = JSON.parse(process.argv[2]);
+let diesAt: string | undefined;
+process.on("message", (step: string) => {
+  diesAt = step;
+  process.send!("noted");
+});
+const { simulates, ...options } = JSON.parse(process.argv[2]);
 const log = pino({ level: "info" }, pino.destination({ dest: options.logFile, sync: true }));
-await runXenoServer({ ...options, log, signal: ending.signal, onReady: () => process.send?.("ready") });
+await runXenoServer({
+  ...options,
+  log,
+  hypervisor: simulates ? createSimulator() : undefined,
+  signal: ending.signal,
+  onReady: () => process.send?.("ready"),
+  onStep: (_domain, step) => {
+    if (step === diesAt) process.kill(process.pid, "SIGKILL");
+  },
+});
 process.disconnect?.();

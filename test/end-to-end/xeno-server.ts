@@ -9,6 +9,7 @@ import { pino } from "pino";
 import { XenodClient } from "../../xenod/api/client.ts";
 import { apiSocket, shutdownServer } from "../../xenod/daemon/run-xeno-server.ts";
 import { stopFileServer } from "../../xenod/file-server/start.ts";
+import { createSimulator } from "../../xenod/hypervisors/simulator/simulator.ts";
 import { claimPrefix, sweepLinks } from "../../xenod/links/sweep.ts";
 import { createSwitch, joinSwitch } from "../../xenod/links/switch.ts";
 import { makeStore, type Published } from "../xenod/published.ts";
@@ -22,11 +23,19 @@ export interface RunningServer {
   kill(): Promise<void>;
   /** Starts a Xenod; settles once it answers. */
   launch(): Promise<void>;
+  /** The Xenod that runs will kill itself at this step: see Host.onStep. */
+  dieAt(step: string): Promise<void>;
+  /** Settles when the Xenod that runs has died. */
+  died(): Promise<void>;
   shutdown(): Promise<void>;
   readLogs(): Promise<string>;
 }
 
-export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "log">): Promise<RunningServer> {
+/** `simulates`: its guests are the simulator's. */
+export async function startXenoServer(
+  t: Pick<ExecutionContext, "teardown" | "log">,
+  { simulates = false }: { simulates?: boolean } = {},
+): Promise<RunningServer> {
   const published = await makeStore(t);
   const prefix = `xeno-t${randomBytes(3).toString("hex")}`;
   const records = join(published.directory, "links");
@@ -47,10 +56,12 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
   });
   t.teardown(() => client.close());
 
+  const hypervisor = simulates ? createSimulator() : undefined;
   const started: ChildProcess[] = [];
   const launch = async () => {
     const program = new URL("run-xenod.ts", import.meta.url).pathname;
-    const child = fork(program, [JSON.stringify({ ...options, logFile })], { execArgv: ["--no-warnings"] });
+    const argument = JSON.stringify({ ...options, logFile, simulates });
+    const child = fork(program, [argument], { execArgv: ["--no-warnings"] });
     started.push(child);
     await Promise.race([
       once(child, "message"),
@@ -64,10 +75,20 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
       await once(child, "exit");
     }
   };
+  const dieAt = async (step: string) => {
+    const child = started.at(-1)!;
+    const noted = once(child, "message");
+    child.send(step);
+    await noted;
+  };
+  const died = async () => {
+    const child = started.at(-1)!;
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  };
   const shutdown = async () => {
     await kill();
     try {
-      await shutdownServer({ ...options, log: pino({ level: "silent" }) }, { graceMs: 0, remove: true });
+      await shutdownServer({ ...options, hypervisor, log: pino({ level: "silent" }) }, { graceMs: 0, remove: true });
     } finally {
       await stopFileServer(stateDirectory);
     }
@@ -78,5 +99,5 @@ export async function startXenoServer(t: Pick<ExecutionContext, "teardown" | "lo
   };
   t.teardown(shutdown);
   await launch();
-  return { published, stateDirectory, prefix, client, kill, launch, shutdown, readLogs };
+  return { published, stateDirectory, prefix, client, kill, launch, dieAt, died, shutdown, readLogs };
 }

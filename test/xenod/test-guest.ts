@@ -3,9 +3,9 @@
  * console. So a test can be the guest.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ExecutionContext } from "ava";
 import { writeArchive } from "../../templates/kernel/archive.ts";
@@ -63,12 +63,13 @@ export async function waitForConsole(directory: string, text: string, times = 1)
 
 /** Types at a guest's shell. */
 export class GuestShell {
-  readonly #console: Socket;
+  readonly #console: Duplex;
   #output = "";
   #commands = 0;
 
-  constructor(t: ExecutionContext, directory: string) {
-    this.#console = openConsole(directory).setEncoding("latin1");
+  /** `console`: where it is not a QEMU's. */
+  constructor(t: ExecutionContext, directory: string, console: Duplex = openConsole(directory)) {
+    this.#console = console.setEncoding("latin1");
     this.#console.on("data", (text: unknown) => {
       this.#output += text;
     });
@@ -96,7 +97,7 @@ export class GuestShell {
   }
 }
 
-export async function poll(what: string, isSo: () => Promise<boolean>, deadlineMs = 30_000): Promise<void> {
+export async function poll(what: string, isSo: () => Promise<boolean>, deadlineMs = 120_000): Promise<void> {
   const end = performance.now() + deadlineMs;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);

@@ -2,10 +2,12 @@
 import type { Duplex } from "node:stream";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
+import type { CheckpointManifest } from "../checkpoints/manifest.ts";
 import type { Deployment } from "../daemon/deployment.ts";
 import type { BegunDeployment } from "../daemon/deployments.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { ServerEvent } from "../daemon/event-feed.ts";
+import type { ResumeRequest } from "../daemon/suspensions.ts";
 import type { Task } from "../daemon/task-list.ts";
 import type { DomainView, ServerStatus } from "../daemon/xeno-server.ts";
 import type { PrecacheRequest, PrecacheStatus } from "../file-server/protocol.ts";
@@ -145,6 +147,35 @@ export class XenodClient {
 
   openApi(signal?: AbortSignal): Promise<Record<string, unknown>> {
     return this.#client.request({ method: "GET", path: "/v1/openapi.json", signal });
+  }
+
+  /** Takes a checkpoint, with which the guest ends, or after which it goes on. */
+  suspend(name: string, body: { goesOn?: boolean } = {}, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: `/v1/domains/${name}/suspend`, body, signal });
+  }
+
+  /** Resumes the last checkpoint, or the given one; calls a suspend off that is under way. */
+  resume(name: string, body: ResumeRequest = {}, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: `/v1/domains/${name}/resume`, body, signal });
+  }
+
+  /** Oldest first. */
+  checkpoints(name: string, signal?: AbortSignal): Promise<CheckpointManifest[]> {
+    return this.#client.request({ method: "GET", path: `/v1/domains/${name}/checkpoints`, signal });
+  }
+
+  /** To XenoStore, signed by the XenoServer's key. */
+  publishCheckpoint(name: string, number: number, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: `/v1/domains/${name}/checkpoints/${number}/publish`, signal });
+  }
+
+  /** Resumes what another XenoServer published, as `name`. */
+  resumePublished(body: { url: string; name?: string }, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: "/v1/resumptions", body, signal });
+  }
+
+  async removeCheckpoint(name: string, number: number, signal?: AbortSignal): Promise<void> {
+    await this.#client.request({ method: "DELETE", path: `/v1/domains/${name}/checkpoints/${number}`, signal });
   }
 
   /** Ends all guests, the file server and Xenod. Settles when the guests and the file server are gone. */

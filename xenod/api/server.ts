@@ -1,6 +1,6 @@
 /**
  * Xenod's API: HTTP and JSON, on a unix socket that only root can open, and on TCP where the operator wants it (tcp-listener.ts,
- * callers.ts). `GET /v1/openapi.json` describes every route; server-routes.ts, domain-routes.ts and task-routes.ts are the routes.
+ * callers.ts). `GET /v1/openapi.json` describes every route; server-routes.ts, domain-routes.ts, checkpoint-routes.ts and task-routes.ts are the routes.
  *
  * Long operations answer 202 with a task at once. Each request may come twice, and then does its work once.
  */
@@ -13,6 +13,7 @@ import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import type { XenoServer } from "../daemon/xeno-server.ts";
 import { createJsonServer } from "../http/json-server.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
+import { addCheckpointRoutes } from "./checkpoint-routes.ts";
 import { upgradeToConsole } from "./console-stream.ts";
 import { addDomainRoutes } from "./domain-routes.ts";
 import { createMetrics } from "./metrics.ts";
@@ -85,6 +86,7 @@ export async function createApi(
   });
   addServerRoutes(api, server, { metrics, publicKey: identity.publicKey, onShutDown });
   addDomainRoutes(api, server);
+  addCheckpointRoutes(api, server);
   addTaskRoutes(api, server);
   api.get("/v1/openapi.json", { schema: { hide: true } }, async () => api.swagger());
   await api.ready();

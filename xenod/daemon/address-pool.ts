@@ -20,8 +20,9 @@ export class AddressPool {
     this.#last = start + size - 2;
   }
 
-  /** The lowest free one. Throws `addresses-used-up`. */
-  choose(isTaken: (address: string) => boolean): string {
+  /** `wanted`, where it is of this pool and free; else the lowest free one. Throws `addresses-used-up`. */
+  choose(isTaken: (address: string) => boolean, wanted?: string): string {
+    if (wanted !== undefined && isIPv4(wanted) && this.#has(toNumber(wanted)) && !isTaken(wanted)) return wanted;
     for (let number = this.#first; number <= this.#last; number++) {
       const address = toText(number);
       if (!isTaken(address)) return address;
@@ -29,6 +30,10 @@ export class AddressPool {
     throw new XenoError("addresses-used-up", `every address of ${this.text} belongs to a domain`, {
       hint: "stop a domain, or give this XenoServer a larger pool",
     });
+  }
+
+  #has(number: number): boolean {
+    return number >= this.#first && number <= this.#last;
   }
 }
 

@@ -4,13 +4,11 @@
  */
 import { XenoError } from "../../cowfs/errors.ts";
 import type { FileToLay } from "../file-server/protocol.ts";
-import { describeLink } from "../links/addresses.ts";
 import { createLink } from "../links/guest-link.ts";
 import { readBootId } from "../processes.ts";
-import { locateKernel } from "./deployment.ts";
 import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
-import { describeExport, describeGuestLink, type Host, releaseResources } from "./host.ts";
+import { describeDomain, describeExport, describeGuestLink, type Host, releaseResources } from "./host.ts";
 
 export interface BringUp {
   /** Laid over the root first: where the guest has never run. */
@@ -31,9 +29,6 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
   const undoLater = (what: string, act: () => Promise<void>) =>
     undo.defer(() => act().catch((error) => log.error({ domain: name, error }, `cannot take back ${what}`)));
 
-  const { url: kernelUrl, folder } = locateKernel(deployment);
-  const image = await host.kernels.prepare(kernelUrl, record.kernelTree, signal, folder);
-
   // (R1) in domain-record.ts.
   record.link = true;
   record.exported = true;
@@ -51,10 +46,7 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
     });
 
   signal.throwIfAborted();
-  const { memoryMiB, cpus } = deployment;
-  const directory = records.directoryOf(name);
-  const commandLine = composeCommandLine(image.commandLine, record);
-  const domain = await hypervisor.create({ name, directory, memoryMiB, cpus, ...image, commandLine, link }, signal);
+  const domain = await hypervisor.create(await describeDomain(host, record, link, signal), signal);
   undoLater("the domain", () => domain.destroy());
   step("hypervisor");
 
@@ -67,13 +59,4 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
   step("kernel");
   followDomain(host, record, domain);
   await records.save(record);
-}
-
-/** Ours first: init.sh takes the first word that sets a thing, so a client cannot set what is the host's to say. */
-function composeCommandLine(kernelsOwn: string, { name, deployment, address }: DomainRecord): string {
-  const { hostname = name, init, kernelCommandLine } = deployment;
-  const words = [kernelsOwn, describeLink(address), `xeno.hostname=${hostname}`];
-  if (init !== undefined) words.push(`xeno.init=${init}`);
-  if (kernelCommandLine) words.push(kernelCommandLine);
-  return words.join(" ");
 }

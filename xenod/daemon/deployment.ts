@@ -7,6 +7,10 @@
 import { type Static, Type } from "typebox";
 import { XenoError } from "../../cowfs/errors.ts";
 
+/** Of one XenoServer. */
+export const maxDomains = 1000;
+/** What takes room is admitted one after the other; no domain has this name. */
+export const admissionQueue = "/admission";
 export const domainNamePattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$";
 const layerUrl = { minLength: 1, maxLength: 1024 };
 /** A whole processor for one second. */

@@ -5,9 +5,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
-import { admitMemory, isUp, refuseWhatIsNotDone } from "./admission.ts";
+import { admit, isUp } from "../resources/admission.ts";
 import { admitPorts } from "./admit-ports.ts";
-import { chooseName, type Deployment, locateKernel } from "./deployment.ts";
+import { admissionQueue, chooseName, type Deployment, locateKernel, maxDomains } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { watchBoot } from "./follow-domain.ts";
 import { composeGuestFiles } from "./guest-files.ts";
@@ -25,9 +25,6 @@ export interface BegunDeployment {
 
 /** A guest under TCG on a busy host takes a minute. */
 const bootDeadlineMs = 300_000;
-const maxDomains = 1000;
-/** No domain has this name. */
-const admissionQueue = "/admission";
 
 export class Deployments {
   readonly #host: Host;
@@ -79,13 +76,12 @@ export class Deployments {
   async #admit(deployment: Deployment): Promise<BegunDeployment> {
     const { records, pool } = this.#host;
     this.#ending.throwIfAborted();
-    refuseWhatIsNotDone(deployment);
     composeGuestFiles(deployment);
     const all = records.list();
     if (all.length >= maxDomains)
       throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
     const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
-    admitMemory(deployment.memoryMiB, all);
+    admit(deployment, all);
     admitPorts(
       deployment,
       this.#host.ports,
@@ -139,7 +135,7 @@ export class Deployments {
           throw new XenoError("domain-busy", `domain ${name} is ${record.state}`, {
             hint: "xeno ps shows what it does",
           });
-        admitMemory(record.deployment.memoryMiB, records.list());
+        admit(record.deployment, records.list());
         admitPorts(
           record.deployment,
           this.#host.ports,
@@ -151,6 +147,10 @@ export class Deployments {
         record.state = "starting";
         record.reason = undefined;
         record.restarts = (record.restarts ?? 0) + 1;
+        // It boots: what a resumed guest went on with is over, and its journal changes.
+        record.bootEpoch = undefined;
+        record.guestAddress = undefined;
+        record.suspendedAt = undefined;
         record.steps = { accepted: Date.now() };
         await records.save(record);
         return await this.#tasks.start({ kind: "start", domain: name }, (progress) => {

@@ -7,6 +7,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
+import { Checkpoints } from "../checkpoints/checkpoints.ts";
 import { readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
 import type { Deployment } from "./deployment.ts";
 
@@ -34,6 +35,16 @@ export type DeploymentStep = (typeof deploymentSteps)[number];
 /** Why a guest that was to run does not. */
 export type EndCause = "power-off" | "crash" | "host-boot";
 
+export type DomainOperation =
+  /** Taking a checkpoint; `ends`: the guest runs no more after it. */
+  | { readonly kind: "suspend"; readonly checkpoint: number; readonly ends: boolean }
+  /** Bringing the guest back; `before`: what the record is again if that fails. */
+  | {
+      readonly kind: "resume";
+      readonly checkpoint: number;
+      readonly before: Pick<DomainRecord, "intent" | "state" | "journal">;
+    };
+
 export interface DomainRecord {
   readonly format: 1;
   readonly name: string;
@@ -42,12 +53,14 @@ export interface DomainRecord {
   /** The trees that the URLs meant when the deployment was accepted. */
   overlayTree: string;
   readonly kernelTree: string;
-  intent: "running" | "stopped" | "removed";
+  intent: "running" | "stopped" | "suspended" | "removed";
   /**
    * `deploying`: the guest has never run. `starting`: it ran before, and is to run again. `stopped`: it ended as it should.
-   * `crashed`: it did not.
+   * `crashed`: it did not. `suspended`: it is in a checkpoint.
    */
-  state: "deploying" | "starting" | "running" | "stopped" | "crashed";
+  state: "deploying" | "starting" | "running" | "stopped" | "crashed" | "suspended";
+  /** What is under way that must not be left half done. */
+  operation?: DomainOperation;
   /** How often it was started again. */
   restarts?: number;
   /** Of the host (random(4)), when the guest was last started. */
@@ -58,6 +71,20 @@ export interface DomainRecord {
   reason?: string;
   /** Its routable address, while it has one. */
   address?: string;
+  /** What the guest believes its address to be, where it was resumed with another one: its link translates. */
+  guestAddress?: string;
+  /** The directory of its journal in its own. Default `journal`. */
+  journal?: string;
+  /** Of a guest that was resumed: the one that it goes on with. */
+  bootEpoch?: number;
+  /** Connections that its guest does not know to be gone: its ports. */
+  cutPorts?: readonly number[];
+  /** How many checkpoints have been taken of it, or begun. */
+  checkpoints?: number;
+  /** Pack maps of checkpoints of it that were published last. */
+  publishedLayouts?: readonly string[];
+  /** The checkpoint after which nothing has changed in its journal. */
+  suspendedAt?: number;
   /** Whether its link, and its export, may exist. */
   link: boolean;
   exported: boolean;
@@ -93,8 +120,12 @@ export class DomainRecords {
     return join(this.#directory, name);
   }
 
-  journalOf(name: string): string {
-    return join(this.#directory, name, "journal");
+  journalOf({ name, journal = "journal" }: Pick<DomainRecord, "name" | "journal">): string {
+    return join(this.#directory, name, journal);
+  }
+
+  checkpointsOf(name: string): Checkpoints {
+    return new Checkpoints(name, this.directoryOf(name));
   }
 
   list(): DomainRecord[] {

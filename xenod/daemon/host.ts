@@ -2,12 +2,13 @@
 import type { Logger } from "pino";
 import type { FileServerClient } from "../file-server/client.ts";
 import type { ExportSpecification } from "../file-server/protocol.ts";
-import type { Domain, Hypervisor } from "../hypervisors/hypervisor.ts";
-import { fileServerPort, serverAddress } from "../links/addresses.ts";
-import { deleteLink, nameLink } from "../links/guest-link.ts";
+import type { Domain, DomainSpecification, Hypervisor } from "../hypervisors/hypervisor.ts";
+import { describeLink, fileServerPort, serverAddress } from "../links/addresses.ts";
+import { deleteLink, type GuestLink, nameLink } from "../links/guest-link.ts";
 import type { SerialQueues } from "../serial-queues.ts";
 import type { AddressPool } from "./address-pool.ts";
 import type { PortSettings } from "./admit-ports.ts";
+import { locateKernel } from "./deployment.ts";
 import type { DomainRecord, DomainRecords } from "./domain-record.ts";
 import type { KernelImages } from "./kernel-images.ts";
 
@@ -32,6 +33,8 @@ export interface Host {
   /** Told when a running domain's guest was reset. */
   onReset(record: DomainRecord): void;
   readonly log: Logger;
+  /** Told of each step of what must survive a kill at any of them, when the step is done: tests end the process there. */
+  onStep?(domain: string, step: string): void | Promise<void>;
 }
 
 /** A guest that resets itself takes the next one each time. */
@@ -42,23 +45,48 @@ export function describeLinkOf(host: Host, name: string) {
 }
 
 /** A domain's link as it is made, each time the same. */
-export function describeGuestLink(host: Host, { name, address, deployment }: DomainRecord) {
-  return { ...describeLinkOf(host, name), address, ports: deployment.ports };
+export function describeGuestLink(host: Host, { name, address, guestAddress, deployment }: DomainRecord) {
+  return { ...describeLinkOf(host, name), address, guestAddress, ports: deployment.ports, ...deployment.network };
 }
 
 /** A domain's root as its file server is asked for it, each time the same. */
-export function describeExport(
-  host: Host,
-  { name, deployment, overlayTree, restarts }: DomainRecord,
-): ExportSpecification {
+export function describeExport(host: Host, record: DomainRecord): ExportSpecification {
+  const { name, deployment, overlayTree, restarts } = record;
   return {
     url: deployment.overlay,
     tree: overlayTree,
-    journal: host.records.journalOf(name),
+    journal: host.records.journalOf(record),
     listen: { namespace: nameLink(describeLinkOf(host, name)), host: serverAddress, port: fileServerPort },
     initPath: deployment.init,
-    bootEpoch: restarts && (restarts * epochsOfStart) % 2 ** 32,
+    quotaBytes: deployment.journalMiB && deployment.journalMiB * 1024 * 1024,
+    bootEpoch: record.bootEpoch ?? (restarts && (restarts * epochsOfStart) % 2 ** 32),
   };
+}
+
+/** What the hypervisor is asked for, each time the same: configuration is Xenod's own to make. */
+export async function describeDomain(
+  host: Host,
+  record: DomainRecord,
+  link: GuestLink,
+  signal: AbortSignal,
+): Promise<DomainSpecification> {
+  const { name, deployment, kernelTree } = record;
+  const { memoryMiB, cpus, cpu } = deployment;
+  const { url, folder } = locateKernel(deployment);
+  const image = await host.kernels.prepare(url, kernelTree, signal, folder);
+  const directory = host.records.directoryOf(name);
+  const share = cpu && { cpu: { peakMsPerSecond: cpus * 1000, ...cpu } };
+  const commandLine = composeCommandLine(image.commandLine, record);
+  return { name, directory, memoryMiB, cpus, ...share, ...image, commandLine, link };
+}
+
+/** Ours first: init.sh takes the first word that sets a thing, so a client cannot set what is the host's to say. */
+function composeCommandLine(kernelsOwn: string, { name, deployment, address, guestAddress }: DomainRecord): string {
+  const { hostname = name, init, kernelCommandLine } = deployment;
+  const words = [kernelsOwn, describeLink(guestAddress ?? address), `xeno.hostname=${hostname}`];
+  if (init !== undefined) words.push(`xeno.init=${init}`);
+  if (kernelCommandLine) words.push(kernelCommandLine);
+  return words.join(" ");
 }
 
 /** Takes away what a domain had of the host, once its guest is gone: its export, its link, its address. */

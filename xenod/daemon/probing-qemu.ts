@@ -1,7 +1,7 @@
 /** QEMU with KVM where a guest really boots with it, else TCG: found out with the first kernel that is to run. */
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Hypervisor } from "../hypervisors/hypervisor.ts";
+import type { DomainSpecification, Hypervisor } from "../hypervisors/hypervisor.ts";
 import { chooseAccelerator } from "../hypervisors/qemu/kvm-probe.ts";
 import { createQemuHypervisor } from "../hypervisors/qemu/qemu.ts";
 import { SerialQueues } from "../serial-queues.ts";
@@ -20,20 +20,25 @@ export function createProbingQemu(verdictDirectory = defaultDirectory): Hypervis
   const probes = new SerialQueues();
   // Finding a domain does not depend on how it was accelerated.
   const finder = createQemuHypervisor({ accelerator: "tcg", qemu });
+
+  async function choose({ kernel, initramfs }: DomainSpecification, signal: AbortSignal): Promise<Hypervisor> {
+    // One probe at a time: the others take its verdict.
+    const accelerator = await probes.run("kvm", async () => {
+      await mkdir(verdictDirectory, { recursive: true, mode: 0o700 });
+      // kernel-images.ts names the directory after the tree.
+      const kernelId = basename(dirname(kernel));
+      const verdictFile = kvmVerdictFile(kernelId, verdictDirectory);
+      return chooseAccelerator({ qemu, kernel, initramfs, kernelId, verdictFile, signal });
+    });
+    return createQemuHypervisor({ accelerator, qemu });
+  }
+
   return {
-    kind: finder.kind,
-    find: finder.find,
-    async create(specification, signal) {
-      const { kernel, initramfs } = specification;
-      // One probe at a time: the others take its verdict.
-      const accelerator = await probes.run("kvm", async () => {
-        await mkdir(verdictDirectory, { recursive: true, mode: 0o700 });
-        // kernel-images.ts names the directory after the tree.
-        const kernelId = basename(dirname(kernel));
-        const verdictFile = kvmVerdictFile(kernelId, verdictDirectory);
-        return chooseAccelerator({ qemu, kernel, initramfs, kernelId, verdictFile, signal });
-      });
-      return createQemuHypervisor({ accelerator, qemu }).create(specification, signal);
-    },
+    ...finder,
+    create: async (specification, signal) => (await choose(specification, signal)).create(specification, signal),
+    restore: async (specification, image, platform, signal) =>
+      (await choose(specification, signal)).restore(specification, image, platform, signal),
+    receive: async (specification, from, platform, signal) =>
+      (await choose(specification, signal)).receive(specification, from, platform, signal),
   };
 }

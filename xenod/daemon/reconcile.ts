@@ -8,7 +8,10 @@
  *     running, deploying       taken back: it has never run      taken back
  *     running, starting        taken back: as it was             taken back
  *     running                  taken up; unpaused if need be     crashed, or its host was restarted
+ *     suspended                ended                             suspended
  *
+ * Before that, an operation that was cut off is settled: a suspend whose checkpoint was kept is finished, one whose was not
+ * is given up, and a resume whose guest has not run is taken back (suspend-domain.ts, resume-domain.ts).
  * What a domain that ended by itself does next, its restart policy says: see restarts.ts.
  */
 import { rm } from "node:fs/promises";
@@ -23,6 +26,8 @@ import type { DomainRecord } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
 import { followDomain, watchBoot } from "./follow-domain.ts";
 import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
+import { takeBackResume } from "./resume-domain.ts";
+import { callOff, concludeSuspend, tellGuest } from "./suspend-domain.ts";
 
 /** The Xenod before may not have let go of its guests yet. */
 const findAttempts = 5;
@@ -60,10 +65,12 @@ async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Pr
     await releaseResources(host, record);
     return await records.remove(record.name);
   }
+  if (record.operation !== undefined) await settleOperation(host, record, domain, signal);
   if (record.intent === "stopped" && record.state === "running") {
     if (domain !== undefined) host.domains.set(record.name, domain);
     return await stopDomain(host, record, 0, signal);
   }
+  await records.checkpointsOf(record.name).sweep();
   if (record.state === "running" && domain !== undefined) return await takeUp(host, record, domain, signal);
   await domain?.destroy();
   if (record.state === "starting") {
@@ -89,12 +96,32 @@ async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Pr
   host.onEnd(record);
 }
 
+async function settleOperation(
+  host: Host,
+  record: DomainRecord,
+  domain: Domain | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const operation = record.operation!;
+  host.log.info({ domain: record.name, operation }, "settling what was cut off");
+  if (operation.kind === "resume") return await takeBackResume(host, record, domain);
+  if (domain !== undefined) await host.fileServer.putExport(record.name, describeExport(host, record), signal);
+  const kept = await host.records.checkpointsOf(record.name).list();
+  const isKept = kept.some(({ number }) => number === operation.checkpoint);
+  await (isKept ? concludeSuspend : callOff)(host, record, domain);
+}
+
 /** The guest goes on, and so does its export; one that was lost is made again from the record. */
 async function takeUp(host: Host, record: DomainRecord, domain: Domain, signal: AbortSignal): Promise<void> {
-  if ((await domain.state()) === "paused") await domain.unpause();
   host.log.info({ domain: record.name }, "found running");
   followDomain(host, record, domain);
   await host.fileServer.putExport(record.name, describeExport(host, record), signal);
+  if ((await domain.state()) === "paused") await domain.unpause();
+  if (record.cutPorts !== undefined) {
+    await tellGuest(host, record, record.cutPorts);
+    record.cutPorts = undefined;
+    await host.records.save(record);
+  }
   if (record.steps.init !== undefined) return;
   watchBoot(host, record, signal).catch((error) => {
     if (!signal.aborted) host.log.warn({ domain: record.name, err: error }, "the boot was not followed to its end");

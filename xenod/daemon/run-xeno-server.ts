@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import { serveApi } from "../api/server.ts";
-import { loadServerIdentity } from "../identity/tls-identity.ts";
+import { loadServerIdentity, serverKeys } from "../identity/tls-identity.ts";
 import { XenoServer, type XenoServerOptions } from "./xeno-server.ts";
 
 export interface RunOptions extends XenoServerOptions {
@@ -34,7 +34,7 @@ export async function runXenoServer(options: RunOptions): Promise<void> {
   const server = await XenoServer.open(options);
   const { promise: shutDown, resolve: onShutDown } = Promise.withResolvers<void>();
   try {
-    const identity = await loadServerIdentity(join(stateDirectory, "keys"));
+    const identity = await loadServerIdentity(serverKeys(stateDirectory));
     const api = await serveApi(server, { socketPath, listen: options.listen, identity, onShutDown });
     try {
       log.info({ socketPath, port: api.port }, "ready");

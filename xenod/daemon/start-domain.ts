@@ -35,7 +35,7 @@ export async function startDomain(host: Host, record: DomainRecord, onStep: OnSt
 /** Without its store a domain starts as it was: it follows at its next start. */
 async function followNames(host: Host, record: DomainRecord, signal: AbortSignal): Promise<void> {
   const { name, deployment } = record;
-  const asked = { journal: host.records.journalOf(name), url: deployment.overlay };
+  const asked = { journal: host.records.journalOf(record), url: deployment.overlay };
   const { isChanged, tree } = await host.fileServer.follow(asked, signal).catch((error) => {
     if (!(error instanceof XenoError && error.code === "store-unavailable")) throw error;
     host.log.warn({ domain: name, err: error }, "it starts over what it was deployed with");

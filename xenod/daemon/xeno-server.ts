@@ -19,17 +19,20 @@ import type { LivePolicy } from "../../templates/layers/live-policy.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
+import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
 import { openStore } from "../../xenostore/stores/open-store.ts";
+import type { CheckpointManifest } from "../checkpoints/manifest.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
 import type { ExportStatus, FileServerStatus, PrecacheRequest, PullSettings } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
 import type { Hypervisor } from "../hypervisors/hypervisor.ts";
 import { domainFiles } from "../hypervisors/qemu/command-line.ts";
+import { serverKeys } from "../identity/tls-identity.ts";
 import { joinNames } from "../links/namespaces.ts";
+import { countGuestMemory } from "../resources/admission.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
-import { countGuestMemory } from "./admission.ts";
 import type { PortSettings } from "./admit-ports.ts";
 import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
@@ -42,6 +45,7 @@ import { createProbingQemu } from "./probing-qemu.ts";
 import { reconcile } from "./reconcile.ts";
 import { Restarts } from "./restarts.ts";
 import { StorePins } from "./store-pins.ts";
+import { type ResumeRequest, Suspensions } from "./suspensions.ts";
 import { type Task, TaskList } from "./task-list.ts";
 
 export interface XenoServerOptions {
@@ -71,6 +75,8 @@ export interface XenoServerOptions {
   /** Default: QEMU, with KVM where that really works. */
   readonly hypervisor?: Hypervisor;
   readonly log: Logger;
+  /** See Host. */
+  onStep?(domain: string, step: string): void | Promise<void>;
 }
 
 /** A domain as it is shown. */
@@ -108,6 +114,7 @@ export class XenoServer {
   readonly #started = Date.now();
   readonly #ending = new AbortController();
   readonly #deployments: Deployments;
+  readonly #suspensions: Suspensions;
   readonly #restarts: Restarts;
   readonly #pins: StorePins;
   #supervising: Promise<void> | undefined;
@@ -130,9 +137,9 @@ export class XenoServer {
     );
     try {
       const meter = new TrafficMeter();
-      const store = await openStore(options.store);
+      const store = meterStore(await openStore(options.store), meter, `XenoServer ${options.name}`, "XenoStore");
       const layers = openLayers({
-        store: meterStore(store, meter, `XenoServer ${options.name}`, "XenoStore"),
+        store,
         trust: readTrust(options.trustDirectory),
         cacheDirectory: fileServerFiles(options.stateDirectory).cache,
         cacheBytes: options.pull?.cacheBytes,
@@ -143,7 +150,7 @@ export class XenoServer {
         name: options.name,
         log: options.log,
       });
-      const server = new XenoServer(options, lock, layers, meter, pins);
+      const server = new XenoServer(options, lock, { store, layers, meter, pins });
       await server.#start();
       return server;
     } catch (error) {
@@ -152,7 +159,11 @@ export class XenoServer {
     }
   }
 
-  private constructor(options: XenoServerOptions, lock: number, layers: Layers, meter: TrafficMeter, pins: StorePins) {
+  private constructor(
+    options: XenoServerOptions,
+    lock: number,
+    { store, layers, meter, pins }: { store: ObjectStore; layers: Layers; meter: TrafficMeter; pins: StorePins },
+  ) {
     const { stateDirectory, log } = options;
     this.options = options;
     this.#lock = lock;
@@ -191,8 +202,11 @@ export class XenoServer {
         );
       },
       log,
+      onStep: options.onStep,
     };
     this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
+    const exchange = { store, layers, keysDirectory: serverKeys(stateDirectory) };
+    this.#suspensions = new Suspensions(this.#host, this.tasks, exchange, this.#ending.signal);
     this.#restarts = new Restarts({
       start: (name) => this.#deployments.start(name),
       onFailed: (name, error) => log.error({ domain: name, err: error }, "the domain was not started again"),
@@ -217,10 +231,15 @@ export class XenoServer {
     return await this.#deployments.begin(deployment);
   }
 
-  /** Boots a domain that ended, from its journal. Throws `domain-busy`, `memory-short`. */
+  /**
+   * Boots a domain that ended, from its journal; one that is suspended, or is just being, runs on instead. Throws
+   * `domain-busy`, `memory-short`.
+   */
   async start(name: string): Promise<Task> {
     this.#refuseWhileEnding();
     this.#restarts.cancel(name);
+    if (this.#suspensions.callOff(name) || this.#host.records.get(name).state === "suspended")
+      return await this.#suspensions.resume(name, {});
     return await this.#deployments.start(name);
   }
 
@@ -240,6 +259,7 @@ export class XenoServer {
     return await this.tasks.start({ kind, domain: name }, async () => {
       this.#deployments.cancel(name);
       this.#restarts.cancel(name);
+      this.#suspensions.callOff(name);
       await this.#host.queues.run(name, async () => {
         const record = this.#host.records.find(name);
         // A deployment that was taken back has left nothing to end.
@@ -259,11 +279,41 @@ export class XenoServer {
   async #followAtReset(record: DomainRecord): Promise<void> {
     const { fileServer, queues, records } = this.#host;
     const { name, deployment } = record;
-    const asked = { journal: records.journalOf(name), url: deployment.overlay, lookOnly: true };
+    const asked = { journal: records.journalOf(record), url: deployment.overlay, lookOnly: true };
     const { isChanged } = await fileServer.follow(asked, this.#ending.signal);
     if (!isChanged || record.intent !== "running") return;
     await queues.run(name, () => stopDomain(this.#host, record, 0, this.#ending.signal));
     await this.#deployments.start(name);
+  }
+
+  /** Takes a checkpoint. Its guest ends with it, or (`goesOn`) runs on. */
+  async suspend(name: string, { goesOn = false }: { goesOn?: boolean } = {}): Promise<Task> {
+    return await this.#suspensions.suspend(name, !goesOn);
+  }
+
+  /** Brings a domain back out of a checkpoint; one that is being suspended runs on. */
+  async resume(name: string, request: ResumeRequest = {}): Promise<Task> {
+    this.#refuseWhileEnding();
+    return await this.#suspensions.resume(name, request);
+  }
+
+  /** Publishes a checkpoint (default: the last) to XenoStore, signed by this XenoServer's key. */
+  async publishCheckpoint(name: string, number?: number): Promise<Task> {
+    return await this.#suspensions.publish(name, number);
+  }
+
+  /** Resumes a checkpoint that was published by a XenoServer that is trusted for that. */
+  async resumePublished(request: { readonly url: string; readonly name?: string }): Promise<Task> {
+    this.#refuseWhileEnding();
+    return await this.#suspensions.resumePublished(request);
+  }
+
+  async checkpoints(name: string): Promise<CheckpointManifest[]> {
+    return await this.#suspensions.checkpoints(name);
+  }
+
+  async removeCheckpoint(name: string, number: number): Promise<void> {
+    await this.#suspensions.removeCheckpoint(name, number);
   }
 
   domains(): DomainRecord[] {

@@ -9,6 +9,7 @@ import type {
   FileToLay,
   Followed,
   FollowRequest,
+  HeldExport,
   PrecacheRequest,
   PrecacheStatus,
   SnapshotFork,
@@ -78,6 +79,16 @@ export class FileServerClient {
   /** Settles once the new journal is on stable storage. Where the fork is there already, nothing changes. */
   async forkSnapshot(fork: SnapshotFork): Promise<void> {
     await this.#client.request({ method: "POST", path: "/snapshots/fork", body: fork, deadlineMs: forkDeadlineMs });
+  }
+
+  /** Cuts the guest off, until `serveExport`; also over restarts of the file server. The journal stays open. */
+  holdExport(id: string): Promise<HeldExport> {
+    return this.#client.request({ method: "POST", path: `/exports/${id}/hold` });
+  }
+
+  /** Ends a hold. One that is not held is served already. */
+  async serveExport(id: string): Promise<void> {
+    await this.#client.request({ method: "POST", path: `/exports/${id}/serve` });
   }
 
   status(signal?: AbortSignal): Promise<FileServerStatus> {

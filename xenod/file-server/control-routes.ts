@@ -38,6 +38,11 @@ export function addControlRoutes(
   server.post<{ Body: FollowRequest }>("/follow", { schema: { body: FollowRequest } }, async ({ body }) =>
     table.follow(body),
   );
+  server.post<{ Params: Parameters }>("/exports/:id/hold", { schema }, async ({ params }) => table.hold(params.id));
+  server.post<{ Params: Parameters }>("/exports/:id/serve", { schema }, async ({ params }) => {
+    await table.serve(params.id);
+    return {};
+  });
   server.post<{ Params: Parameters }>("/exports/:id/epoch", { schema }, async ({ params }) =>
     table.startEpoch(params.id),
   );

@@ -18,7 +18,7 @@ import { BootPull } from "./boot-pull.ts";
 import type { fileServerFiles } from "./files.ts";
 import { findChanged, followUrl } from "./follow-names.ts";
 import type { KeeperChannel } from "./keeper-channel.ts";
-import type { ExportSpecification, ExportStatus, FileToLay, Followed, FollowRequest } from "./protocol.ts";
+import type { ExportSpecification, ExportStatus, FileToLay, Followed, FollowRequest, HeldExport } from "./protocol.ts";
 import { type ExportContext, type SavedEvents, type SavedExport, ServedExport } from "./served-export.ts";
 
 const maxExports = 1024;
@@ -104,9 +104,8 @@ export class ExportTable {
   startEpoch(id: string): Promise<ExportStatus> {
     return this.#queues.run(id, async () => {
       const served = this.#find(id);
-      const { specification, bootEpoch } = served;
-      await writeStateFile(this.#options.files.exportFile(id), { format: 1, specification, bootEpoch: bootEpoch + 1 });
-      served.startEpoch(bootEpoch + 1);
+      await this.#save(served, { bootEpoch: served.bootEpoch + 1 });
+      served.startEpoch(served.bootEpoch + 1);
       return served.status;
     });
   }
@@ -118,6 +117,31 @@ export class ExportTable {
       await served.layFiles(files);
       return served.status;
     });
+  }
+
+  /** Serves nobody until `serve`. Held already, it tells which connections were cut then. */
+  hold(id: string): Promise<HeldExport> {
+    return this.#queues.run(id, async () => {
+      const served = this.#find(id);
+      const held = served.held ?? { guestPorts: served.guestPorts };
+      // (F1): a worker that is killed from here on cuts the connections too.
+      await this.#save(served, { held });
+      served.hold(held);
+      return held;
+    });
+  }
+
+  serve(id: string): Promise<void> {
+    return this.#queues.run(id, async () => {
+      const served = this.#find(id);
+      await this.#save(served, { held: undefined });
+      served.serveAgain();
+    });
+  }
+
+  #save({ id, specification, bootEpoch, held }: ServedExport, change: Partial<SavedExport>): Promise<void> {
+    const saved: SavedExport = { format: 1, specification, bootEpoch, held, ...change };
+    return writeStateFile(this.#options.files.exportFile(id), saved);
   }
 
   status(id: string): ExportStatus {

@@ -41,6 +41,8 @@ export interface OpenedExport {
   readonly exported: NfsExport;
   /** The program of `initPath`, whose first read is told; undefined where there is none. */
   readonly init: FileId | undefined;
+  /** The same file system, exported anew after `exported` was closed. */
+  exportAgain(bootEpoch: number): NfsExport;
   /** Cuts the connections and closes the journal. */
   close(): Promise<void>;
 }
@@ -72,25 +74,33 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
     if (mountError !== undefined) throw mountError;
     opening.onLayers?.();
     isOpening = false;
-    const exported = exportFileSystem({
-      fileSystem: union,
-      bootEpoch: opening.bootEpoch,
-      locks: opening.locks,
-      lives: opening.lives,
-      requirePrivilegedPort: opening.requirePrivilegedPort,
-      jukeboxMs: opening.jukeboxMs,
-      ioErrorAfterMs: opening.ioErrorAfterMs,
-      watchFirstRead: init === undefined ? [] : [init],
-      onFirstRead: () => opening.onInit?.(),
-      onMount: () => opening.onMount?.(),
-      onFailed: (error) => opening.onFailed?.(error),
-      onFetchFailed: (procedure, error) => onTrouble(`data for ${procedure}`, error),
-      onInternalError: (what, error) => onTrouble(`defect in ${what}`, error),
-    });
+    const exportWith = (bootEpoch: number) =>
+      exportFileSystem({
+        fileSystem: union,
+        bootEpoch,
+        locks: opening.locks,
+        lives: opening.lives,
+        requirePrivilegedPort: opening.requirePrivilegedPort,
+        jukeboxMs: opening.jukeboxMs,
+        ioErrorAfterMs: opening.ioErrorAfterMs,
+        watchFirstRead: init === undefined ? [] : [init],
+        onFirstRead: () => opening.onInit?.(),
+        onMount: () => opening.onMount?.(),
+        onFailed: (error) => opening.onFailed?.(error),
+        onFetchFailed: (procedure, error) => onTrouble(`data for ${procedure}`, error),
+        onInternalError: (what, error) => onTrouble(`defect in ${what}`, error),
+      });
+    let exported = exportWith(opening.bootEpoch);
     return {
       union,
-      exported,
       init,
+      get exported() {
+        return exported;
+      },
+      exportAgain(bootEpoch) {
+        exported = exportWith(bootEpoch);
+        return exported;
+      },
       async close() {
         exported.close();
         await union.close();

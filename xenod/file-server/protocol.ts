@@ -95,8 +95,8 @@ export interface ExportEvents {
 
 export interface ExportStatus {
   readonly id: string;
-  /** `failed`: it is being opened again. Meanwhile its clients wait. */
-  readonly state: "opening" | "serving" | "failed" | "closed";
+  /** `failed`: it is being opened again. `held`: its domain is being saved. Meanwhile its clients wait. */
+  readonly state: "opening" | "serving" | "held" | "failed" | "closed";
   readonly specification: ExportSpecification;
   readonly port: number;
   readonly bootEpoch: number;
@@ -111,6 +111,11 @@ export interface ExportStatus {
   readonly boot?: BootReads;
   readonly error?: ErrorBody;
   readonly counters?: NfsCounters;
+}
+
+export interface HeldExport {
+  /** The guest's ports of the connections that were cut. */
+  readonly guestPorts: readonly number[];
 }
 
 export interface FileServerStatus {

@@ -26,6 +26,8 @@ export interface SavedExport {
   readonly format: 1;
   readonly specification: ExportSpecification;
   readonly bootEpoch: number;
+  /** Nobody is served: the domain is being saved. With the guest's ports of the connections that were cut. */
+  readonly held?: { readonly guestPorts: readonly number[] };
 }
 
 /** `<state>/exports/<id>.events`: may be lost with the host. */
@@ -57,6 +59,7 @@ export class ServedExport {
   readonly id: string;
   readonly specification: ExportSpecification;
   bootEpoch: number;
+  held: SavedExport["held"];
 
   readonly #context: ExportContext;
   readonly #events: ExportEvents;
@@ -78,6 +81,7 @@ export class ServedExport {
     this.id = id;
     this.specification = saved.specification;
     this.bootEpoch = saved.bootEpoch;
+    this.held = saved.held;
     this.#events = { ...events };
     this.#context = context;
     this.#server.on("error", (error) => context.log(`export ${id}: ${error.message}`));
@@ -118,6 +122,25 @@ export class ServedExport {
     this.#opened?.exported.startEpoch(bootEpoch);
   }
 
+  /** The guest's ports of the connections that there are. */
+  get guestPorts(): number[] {
+    return (this.#opened?.exported.peers ?? []).map(({ port }) => port);
+  }
+
+  /**
+   * Resets every connection, drops what waits, and serves nobody. What was answered before is in the journal, which stays open; what
+   * was executed and not answered is too, with its answer.
+   */
+  hold(held: NonNullable<SavedExport["held"]>): void {
+    this.held = held;
+    this.#opened?.exported.close();
+  }
+
+  serveAgain(): void {
+    this.held = undefined;
+    if (this.#opened?.exported.isClosed) this.#opened.exportAgain(this.bootEpoch).serve(this.#server);
+  }
+
   /** While it is open. */
   get journal(): Journal | undefined {
     return this.#opened?.union.core.journal;
@@ -138,7 +161,7 @@ export class ServedExport {
     const checkpointFailure = this.#opened?.union.core.journal.checkpointFailure;
     return {
       id: this.id,
-      state: this.#state,
+      state: this.#state === "serving" && this.held !== undefined ? "held" : this.#state,
       specification: this.specification,
       port: this.#port,
       bootEpoch: this.bootEpoch,
@@ -219,6 +242,7 @@ export class ServedExport {
     }
     this.#opened = opened;
     opened.exported.serve(this.#server);
+    if (this.held !== undefined) opened.exported.close();
     this.#note("opened");
     this.#error = undefined;
     if (this.#server.listening) this.#state = "serving";

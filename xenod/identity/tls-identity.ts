@@ -3,6 +3,7 @@
  * There are no authorities and no names: each side knows the other's key before it connects, or refuses.
  */
 import type { KeyObject } from "node:crypto";
+import { join } from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { createKey, loadKey, loadPrivateKey, type PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import { makeCertificate } from "./certificate.ts";
@@ -32,6 +33,11 @@ export async function loadServerIdentity(keysDirectory: string): Promise<TlsIden
 }
 
 export const serverKeyName = "server";
+
+/** Where a XenoServer's key lies. */
+export function serverKeys(stateDirectory: string): string {
+  return join(stateDirectory, "keys");
+}
 
 function exportPem(key: KeyObject): string {
   return key.export({ type: "pkcs8", format: "pem" }) as string;

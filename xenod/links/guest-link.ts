@@ -25,7 +25,14 @@ import {
   serverMac,
   tapName,
 } from "./addresses.ts";
-import { configureDevices, createNamespace, deleteNamespace, joinNames, listNamespaces } from "./namespaces.ts";
+import {
+  configureDevices,
+  createNamespace,
+  deleteNamespace,
+  joinNames,
+  limitRate,
+  listNamespaces,
+} from "./namespaces.ts";
 
 import { type PortsOwner, type PublishedPort, publishPorts, unpublishPorts } from "./published-ports.ts";
 
@@ -38,6 +45,10 @@ export interface LinkSpecification {
   readonly ports?: readonly PublishedPort[];
   /** Ports are published on the host's own addresses, not on those of the XenoServer's namespace: see host-uplink.ts. */
   readonly isOnHost?: boolean;
+  /** What the guest believes that address to be: it was resumed here, where its own is another's. The link translates. */
+  readonly guestAddress?: string;
+  /** The most that the guest sends, and the most that it receives, beside its root. Default: what there is. */
+  readonly peakKbitPerSecond?: number;
 }
 
 /** What a hypervisor needs of a link. */
@@ -56,6 +67,8 @@ const uplinkHop = { inner: "169.254.2.2", outer: "169.254.2.1" };
 export async function createLink(specification: LinkSpecification): Promise<GuestLink> {
   const { prefix, server, domain } = specification;
   const address = specification.address && checkAddress(specification.address, `the address of ${domain}`);
+  const inside = specification.guestAddress && checkAddress(specification.guestAddress, `the old address of ${domain}`);
+  const own = address && (inside ?? address);
   const namespace = nameLink(specification);
   const outside = joinNames(prefix, server);
   const uplink = nameUplink(domain);
@@ -78,14 +91,14 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
         ? [
             `link add up0 address ${uplinkMac.inner} type veth peer name ${uplink} address ${uplinkMac.outer} netns ${outside}`,
             "link set up0 up",
-            `route add ${address}/32 dev ${tapName}`,
-            `neigh replace ${address} lladdr ${guestMac} dev ${tapName} nud permanent`,
+            `route add ${own}/32 dev ${tapName}`,
+            `neigh replace ${own} lladdr ${guestMac} dev ${tapName} nud permanent`,
             `neigh replace ${uplinkHop.outer} lladdr ${uplinkMac.outer} dev up0 nud permanent`,
             `route add default via ${uplinkHop.outer} dev up0 onlink`,
           ]
         : []),
     ],
-    rules: writeRules(address),
+    rules: writeRules(address, own),
     outerEnds: [{ namespace: outside, device: uplink }],
   });
   if (address) {
@@ -97,6 +110,11 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
   }
   const { ports = [] } = specification;
   if (address && ports.length > 0) await publishPorts(ownerOfPorts(specification), address, ports);
+  const { peakKbitPerSecond } = specification;
+  if (address && peakKbitPerSecond !== undefined) {
+    await limitRate({ namespace, device: "up0" }, peakKbitPerSecond);
+    await limitRate({ namespace: outside, device: uplink }, peakKbitPerSecond);
+  }
   return { namespace, tap: tapName, mac: guestMac };
 }
 
@@ -129,13 +147,28 @@ function nameUplink(domain: string): string {
   return `d${createHash("sha256").update(domain).digest("hex").slice(0, 12)}`;
 }
 
-function writeRules(address: string | undefined): string {
-  const sources = address ? `{ ${guestLinkAddress}, ${address} }` : guestLinkAddress;
+/** `own`: the guest's address as it knows it. */
+function writeRules(address: string | undefined, own: string | undefined): string {
+  const sources = own ? `{ ${guestLinkAddress}, ${own} }` : guestLinkAddress;
   const forwarded = address
     ? `ip daddr { 169.254.0.0/16, 127.0.0.0/8, 224.0.0.0/3 } drop
-    iifname "${tapName}" oifname "up0" ip saddr ${address} accept
-    iifname "up0" oifname "${tapName}" ip daddr ${address} accept`
+    iifname "${tapName}" oifname "up0" ip saddr ${own} accept
+    iifname "up0" oifname "${tapName}" ip daddr ${own} accept`
     : "";
+  const translation =
+    own === address
+      ? ""
+      : `
+table ip translation {
+  chain in {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "up0" ip daddr ${address} dnat to ${own}
+  }
+  chain out {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "up0" ip saddr ${own} snat to ${address}
+  }
+}`;
   return `
 table netdev guest {
   chain from_guest {
@@ -154,6 +187,6 @@ table ip guest {
     type filter hook forward priority filter; policy drop;
     ${forwarded}
   }
-}
+}${translation}
 `;
 }

@@ -77,6 +77,15 @@ export async function configureDevices(namespace: string | undefined, lines: rea
   await runTool("ip", [...inside, "-batch", "-"], `configuring ${describeNamespace(namespace)}`, input);
 }
 
+/** Holds what leaves by a device to a rate (tc-tbf(8)). Said again, the new rate counts. */
+export async function limitRate({ namespace, device }: OuterEnd, kbitPerSecond: number): Promise<void> {
+  // A bucket of 20 ms at the rate, and room for a full segment of virtio's offload.
+  const burst = Math.max(65_536, Math.round((kbitPerSecond * 125) / 50));
+  const filter = ["tbf", "rate", `${kbitPerSecond}kbit`, "burst", `${burst}b`, "latency", "100ms"];
+  const options = ["-n", namespace, "qdisc", "replace", "dev", device, "root", ...filter];
+  await runTool("tc", options, `limiting ${device} in the network namespace ${namespace}`);
+}
+
 export async function applyRules(namespace: string | undefined, rules: string): Promise<void> {
   await runInside(namespace, ["nft", "-f", "-"], `filtering in ${describeNamespace(namespace)}`, rules);
 }

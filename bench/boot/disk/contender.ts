@@ -116,12 +116,12 @@ async function createDomain(
   signal: AbortSignal,
 ): Promise<QemuDomain> {
   const { name, directory } = specification;
-  const composed = composeCommand(specification, kvm ? "kvm" : "tcg", "qemu-system-x86_64");
+  const composed = composeCommand(specification, kvm ? "kvm" : "tcg", "qemu-system-x86_64", false);
   // Ours writes nothing but its console log; this one writes its disk.
   const command = composed.map((word) => (word.startsWith("--fsize=") ? "--fsize=unlimited" : word));
   command.push("-drive", `file=${disk.replaceAll(",", ",,")},if=none,id=root,format=qcow2`);
   command.push("-device", "virtio-blk-pci,drive=root");
-  const { process, control } = await startQemu(specification, command, signal);
+  const { process, control } = await startQemu(specification, command, undefined, signal);
   return new QemuDomain(name, directory, process, control);
 }
 

@@ -57,7 +57,21 @@ export const cpuModels: Record<Accelerator, string> = { kvm: "Haswell-v2", tcg: 
  */
 export const maxFileBytes = 16 * 1024 * 1024;
 
-export function composeCommand(specification: DomainSpecification, accelerator: Accelerator, qemu: string): string[] {
+/** The descriptor from which a QEMU that restores reads its memory. */
+export const imageDescriptor = 3;
+
+/** What a memory image needs of a host: the machine, as it is pinned here. */
+export function describePlatform(accelerator: Accelerator): string {
+  return `qemu ${accelerator} ${machineType} ${cpuModels[accelerator]}`;
+}
+
+/** `restores`: the memory comes through `imageDescriptor`. */
+export function composeCommand(
+  specification: DomainSpecification,
+  accelerator: Accelerator,
+  qemu: string,
+  restores: boolean,
+): string[] {
   const { name, cpus, memoryMiB, kernel, initramfs, commandLine, link } = specification;
   const files = domainFiles(specification.directory);
   const user = chooseUser(name);
@@ -89,6 +103,9 @@ export function composeCommand(specification: DomainSpecification, accelerator: 
     ...["-netdev", `tap,id=link,ifname=${link.tap},script=no,downscript=no,vnet_hdr=on`],
     ...["-device", `virtio-net-pci,netdev=link,mac=${link.mac},romfile=`],
     ...["-device", "pvpanic-pci"],
+    // A guest with the driver tells which pages it does not use: they take no room here, and none in a memory image.
+    ...["-device", "virtio-balloon-pci,id=balloon,free-page-reporting=on,deflate-on-oom=on"],
+    ...(restores ? ["-incoming", `fd:${imageDescriptor}`] : []),
     ...["-pidfile", files.processId],
     ...["-runas", `${user}:${user}`, "-chroot", files.emptyRoot],
     // elevateprivileges=deny would also deny -runas; without it, an unprivileged user that cannot run programs gains nothing.

@@ -5,13 +5,17 @@
  * in a stopped QEMU until some Xenod has read which it was, also when no Xenod ran at that moment; (Q3) nothing is ever
  * concluded from the connection alone: it may break while the guest runs, and is then made again.
  */
+import { readFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import type { Duplex, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
-import { readStartTime } from "../../processes.ts";
-import type { Domain, DomainState } from "../hypervisor.ts";
-import { domainFiles } from "./command-line.ts";
+import { readCpuMs, readStartTime } from "../../processes.ts";
+import type { Domain, DomainSize, DomainState, DomainUsage, OutgoingMigration } from "../hypervisor.ts";
+import { describePlatform, domainFiles } from "./command-line.ts";
 import { keepConsoleSmall } from "./console-log.ts";
-import { killQemu, type QemuProcess, removeFiles } from "./qemu-process.ts";
+import { beginTransfer, type Execute } from "./memory-transfer.ts";
+import { killQemu, limitCpu, type QemuProcess, removeFiles } from "./qemu-process.ts";
 import { QmpClient, type QmpEvent } from "./qmp.ts";
 
 /** QEMU's run states (qapi/run-state.json); those not named are of a guest that does not run but may. */
@@ -24,6 +28,10 @@ const states: Record<string, DomainState> = {
   watchdog: "crashed",
 };
 
+/** Why a guest was reset (SHUTDOWN event's ShutdownCause): what else resets a machine is its making. */
+const resetReasons = new Set(["guest-reset", "host-qmp-system-reset"]);
+
+const mebibyte = 1024 * 1024;
 const reconnectMs = 100;
 const pressMs = 3_000;
 
@@ -46,6 +54,11 @@ export class QemuDomain implements Domain {
     this.#ended.promise.catch(() => {});
     keepConsoleSmall(domainFiles(directory).consoleLog, this.#detached.signal);
     void this.#watch();
+  }
+
+  async platform(): Promise<string> {
+    const { enabled } = (await this.#control.execute("query-kvm")) as { enabled: boolean };
+    return describePlatform(enabled ? "kvm" : "tcg");
   }
 
   async state(): Promise<DomainState> {
@@ -90,6 +103,38 @@ export class QemuDomain implements Domain {
     this.#finish();
   }
 
+  async reboot(): Promise<void> {
+    await this.#control.execute("system_reset");
+  }
+
+  async save(to: Writable, signal: AbortSignal): Promise<void> {
+    await this.#requireState("paused", "domain-not-paused", "pause it first");
+    const transfer = await beginTransfer(this.name, this.#directory, this.#execute, to, { isLive: false, signal });
+    await transfer.finish();
+  }
+
+  async migrate(to: Duplex, signal: AbortSignal): Promise<OutgoingMigration> {
+    await this.#requireState("running", "domain-not-running", "unpause it first, or save it");
+    return await beginTransfer(this.name, this.#directory, this.#execute, to, { isLive: true, signal });
+  }
+
+  /** A guest without the balloon's driver keeps what it has. */
+  async resize({ memoryMiB, cpu }: DomainSize): Promise<void> {
+    if (cpu !== undefined) await limitCpu(this.#directory, this.#process.pid, cpu);
+    if (memoryMiB !== undefined) await this.#control.execute("balloon", { value: memoryMiB * mebibyte });
+  }
+
+  async usage(): Promise<DomainUsage> {
+    const { pid } = this.#process;
+    const status = await readFile(`/proc/${pid}/status`, "latin1").catch(() => "");
+    const memoryBytes = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+    return { cpuMs: (await readCpuMs(pid)) ?? 0, memoryBytes };
+  }
+
+  openConsole(): Socket {
+    return connect(domainFiles(this.#directory).console);
+  }
+
   ended(): Promise<"stopped" | "crashed"> {
     return this.#ended.promise;
   }
@@ -125,8 +170,17 @@ export class QemuDomain implements Domain {
   }
 
   #handle({ event, data }: QmpEvent): void {
-    if (event === "RESET" && data?.guest === true) for (const listener of this.#rebootListeners) listener();
+    if (event === "RESET" && resetReasons.has(String(data?.reason)))
+      for (const listener of this.#rebootListeners) listener();
     if (event === "STOP" || event === "SHUTDOWN" || event === "GUEST_PANICKED") void this.#settle();
+  }
+
+  /** Over the connection of the moment (Q3). */
+  readonly #execute: Execute = (command, options) => this.#control.execute(command, options);
+
+  async #requireState(wanted: DomainState, code: string, hint: string): Promise<void> {
+    const state = await this.state();
+    if (state !== wanted) throw new XenoError(code, `domain ${this.name} is ${state}`, { hint });
   }
 
   /** Ends QEMU where its guest has ended. */

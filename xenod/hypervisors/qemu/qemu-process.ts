@@ -7,12 +7,16 @@
 import { type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import type { Socket } from "node:net";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { readStartTime, waitUntilGone } from "../../processes.ts";
+import { type CpuShare, makeCpuGroup, removeCpuGroup } from "../../resources/cpu-group.ts";
 import { systemEnvironment } from "../../system-path.ts";
 import type { DomainSpecification } from "../hypervisor.ts";
-import { domainFiles } from "./command-line.ts";
+import { domainFiles, imageDescriptor } from "./command-line.ts";
 import { QmpClient } from "./qmp.ts";
 
 export interface QemuProcess {
@@ -23,17 +27,25 @@ export interface QemuProcess {
 /** QEMU loads kernel and initramfs before it serves its control socket. */
 const startDeadlineMs = 30_000;
 const goneDeadlineMs = 10_000;
+/** From what QEMU said last to its end. */
+const endingMs = 2_000;
+const pollMs = 5;
 
-/** Starts QEMU and returns its control connection. Rejects with what QEMU said, and then nothing of it is left. */
+/**
+ * Starts QEMU and returns its control connection: with the memory of `image`, where there is one, loaded. Rejects with what QEMU
+ * or the image's stream said, and then nothing of it is left.
+ */
 export async function startQemu(
   specification: DomainSpecification,
   [command, ...options]: string[],
+  image: Readable | undefined,
   signal: AbortSignal,
 ): Promise<{ process: QemuProcess; control: QmpClient }> {
   const files = domainFiles(specification.directory);
   await prepareDirectory(specification);
   const log = await open(files.log, "w", 0o600);
-  const stdio: StdioOptions = ["ignore", log.fd, log.fd];
+  // The fourth is `imageDescriptor`.
+  const stdio: StdioOptions = ["ignore", log.fd, log.fd, ...(image ? (["pipe"] as const) : [])];
   const child = spawn(command, options, { detached: true, cwd: "/", stdio, env: systemEnvironment });
   const failure = once(child, "exit").then(
     () => true,
@@ -48,6 +60,17 @@ export async function startQemu(
       control.close();
       throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
     }
+    try {
+      if (specification.cpu !== undefined) await limitCpu(specification.directory, process.pid, specification.cpu);
+      if (image !== undefined)
+        await loadMemory(image, child.stdio[imageDescriptor] as Socket, control, failure, signal);
+    } catch (error) {
+      control.close();
+      // Its reason is in its log, once it is gone.
+      const hasEnded = error instanceof XenoError && (await Promise.race([failure, delay(endingMs, false)]));
+      if (hasEnded) throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
+      throw error;
+    }
     child.unref();
     return { process, control };
   } catch (error) {
@@ -55,6 +78,38 @@ export async function startQemu(
     await failure;
     await removeFiles(specification.directory);
     throw error;
+  }
+}
+
+/** Settles when QEMU has taken the whole image in. */
+async function loadMemory(
+  image: Readable,
+  into: Socket,
+  control: QmpClient,
+  failure: Promise<boolean>,
+  signal: AbortSignal,
+): Promise<void> {
+  const fed = new AbortController();
+  // Also after the pipeline has let go of it.
+  into.on("error", () => {});
+  let broken: unknown;
+  const feeding = pipeline(image, into, { signal: AbortSignal.any([signal, fed.signal]) }).catch((error) => {
+    // QEMU closes its end when it has all, or when it ends.
+    if (error.code !== "EPIPE" && error.code !== "ECONNRESET") broken ??= error;
+  });
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      if (broken !== undefined) throw broken;
+      const { status } = (await control.execute("query-migrate")) as { status?: string };
+      if (status === "completed") return;
+      if (status === "failed" || (await Promise.race([failure, delay(pollMs, false)])))
+        throw new XenoError("image-damaged", "QEMU does not take the memory image");
+    }
+  } finally {
+    fed.abort();
+    await feeding;
+    into.destroy();
   }
 }
 
@@ -118,13 +173,26 @@ export async function killQemu({ pid, startTime }: QemuProcess): Promise<void> {
   }
 }
 
+/** Holds a running QEMU to its share of the processors. */
+export async function limitCpu(directory: string, pid: number, share: CpuShare): Promise<void> {
+  const group = await makeCpuGroup(directory);
+  await group.limit(share);
+  await group.add(pid);
+}
+
 /** What QEMU leaves; the logs stay, for whoever asks why it ended. */
 export async function removeFiles(directory: string): Promise<void> {
   const { control, console, processId } = domainFiles(directory);
+  await removeCpuGroup(directory);
   for (const file of [control, console, processId]) await rm(file, { force: true });
 }
 
 const knownFailures = [
+  {
+    pattern: /load of migration failed|error while loading state|Not a migration stream/i,
+    code: "image-damaged",
+    hint: "the memory image is damaged, or was made by another machine: resume an older checkpoint",
+  },
   {
     pattern: /could not configure .*tun.*busy/i,
     code: "tap-busy",

@@ -1,8 +1,9 @@
 /** The QEMU driver: see hypervisor.ts for what Xenod expects of it. */
 import { connect, type Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { XenoError } from "../../../cowfs/errors.ts";
-import type { Domain, DomainSpecification, Hypervisor } from "../hypervisor.ts";
-import { type Accelerator, checkSpecification, composeCommand, domainFiles } from "./command-line.ts";
+import type { Domain, DomainSpecification, Hypervisor, HypervisorFeatures } from "../hypervisor.ts";
+import { type Accelerator, checkSpecification, composeCommand, describePlatform, domainFiles } from "./command-line.ts";
 import { attach, QemuDomain } from "./qemu-domain.ts";
 import { findQemu, killQemu, removeFiles, startQemu } from "./qemu-process.ts";
 
@@ -12,22 +13,39 @@ export interface QemuOptions {
   readonly qemu?: string;
 }
 
+export const qemuFeatures: HypervisorFeatures = { memoryResize: "balloon", cpuResize: "share", liveMigration: true };
+
 export function createQemuHypervisor({ accelerator, qemu = "qemu-system-x86_64" }: QemuOptions): Hypervisor {
+  async function start(specification: DomainSpecification, image: Readable | undefined, signal: AbortSignal) {
+    // It may fail before it is read from: that is told then.
+    image?.on("error", () => {});
+    const { name, directory } = specification;
+    checkSpecification(specification);
+    if ((await findQemu(directory)) !== undefined) {
+      throw new XenoError("domain-exists", `domain ${name} runs already`, { hint: "stop it first, or find it" });
+    }
+    const command = composeCommand(specification, accelerator, qemu, image !== undefined);
+    const { process, control } = await startQemu(specification, command, image, signal);
+    return new QemuDomain(name, directory, process, control);
+  }
+
+  /** The machine is made from the specification: one that differs from the image's is refused by QEMU. */
+  async function restore(specification: DomainSpecification, image: Readable, platform: string, signal: AbortSignal) {
+    const own = describePlatform(accelerator);
+    if (platform !== own) {
+      throw new XenoError("platform-unsuited", `domain ${specification.name} was saved on "${platform}"`, {
+        hint: `this host runs "${own}": resume it on a host like that one`,
+      });
+    }
+    return await start(specification, image, signal);
+  }
+
   return {
     kind: "qemu",
-    async create(specification: DomainSpecification, signal: AbortSignal): Promise<Domain> {
-      const { name, directory } = specification;
-      checkSpecification(specification);
-      if ((await findQemu(directory)) !== undefined) {
-        throw new XenoError("domain-exists", `domain ${name} runs already`, { hint: "stop it first, or find it" });
-      }
-      const { process, control } = await startQemu(
-        specification,
-        composeCommand(specification, accelerator, qemu),
-        signal,
-      );
-      return new QemuDomain(name, directory, process, control);
-    },
+    features: qemuFeatures,
+    create: (specification, signal) => start(specification, undefined, signal),
+    restore,
+    receive: restore,
     async find(name: string, directory: string): Promise<Domain | undefined> {
       const process = await findQemu(directory);
       return process === undefined ? undefined : attach(name, directory, process);

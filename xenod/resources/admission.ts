@@ -1,0 +1,81 @@
+/** Whether this host has room for a guest; where not, what would fit. */
+import { availableParallelism, freemem, totalmem } from "node:os";
+import { XenoError } from "../../cowfs/errors.ts";
+import { minQuotaBytes } from "../../cowfs/journals/checkpoints.ts";
+import type { Deployment } from "../daemon/deployment.ts";
+import type { DomainRecord } from "../daemon/domain-record.ts";
+
+const mebibyte = 1024 * 1024;
+/** What a guest's QEMU takes beside the guest's memory. */
+const overheadMiB = 96;
+/** What guests may have of the host's memory, and of its processors. */
+const guestShare = 0.9;
+
+type Wanted = Pick<Deployment, "memoryMiB" | "cpus" | "cpu" | "journalMiB">;
+
+/** Whether a domain in this state has, or is about to have, what a guest takes of the host. */
+export function isUp(state: DomainRecord["state"]): boolean {
+  return state === "running" || state === "deploying" || state === "starting";
+}
+
+/** Throws `memory-short`, `cpu-short`, `cpu-invalid` or `quota-invalid`. `records`: all domains of this XenoServer. */
+export function admit(wanted: Wanted, records: readonly DomainRecord[]): void {
+  admitMemory(wanted.memoryMiB, records);
+  admitCpu(wanted, records);
+  admitQuota(wanted);
+}
+
+/** MiB that this XenoServer's guests take, or are about to. */
+export function countGuestMemory(records: readonly DomainRecord[]): number {
+  return records
+    .filter(({ state }) => isUp(state))
+    .reduce((sum, { deployment }) => sum + deployment.memoryMiB + overheadMiB, 0);
+}
+
+/** Milliseconds per second that this XenoServer's guests were promised. */
+export function countPromisedCpu(records: readonly DomainRecord[]): number {
+  return records
+    .filter(({ state }) => isUp(state))
+    .reduce((sum, { deployment }) => sum + (deployment.cpu?.meanMsPerSecond ?? 0), 0);
+}
+
+function admitMemory(memoryMiB: number, records: readonly DomainRecord[]): void {
+  const ownLeft = Math.floor((totalmem() / mebibyte) * guestShare) - countGuestMemory(records);
+  // Guests of others, and everything else on the host.
+  const left = Math.min(ownLeft, Math.floor(freemem() / mebibyte));
+  if (memoryMiB + overheadMiB <= left) return;
+  const fits = Math.max(0, left - overheadMiB);
+  throw new XenoError(
+    "memory-short",
+    `a guest of ${memoryMiB} MiB needs ${memoryMiB + overheadMiB} MiB; this host has ${left} MiB left`,
+    {
+      hint: fits >= 64 ? `a guest of ${fits} MiB fits; or stop a domain` : "stop a domain, or deploy elsewhere",
+    },
+  );
+}
+
+function admitCpu({ cpus, cpu }: Wanted, records: readonly DomainRecord[]): void {
+  if (cpu === undefined) return;
+  const { meanMsPerSecond, peakMsPerSecond } = cpu;
+  if (peakMsPerSecond !== undefined && peakMsPerSecond < meanMsPerSecond)
+    throw new XenoError("cpu-invalid", `a peak of ${peakMsPerSecond} ms/s below the mean of ${meanMsPerSecond} ms/s`, {
+      hint: "ask for a peak of at least the mean",
+    });
+  if (meanMsPerSecond > cpus * 1000)
+    throw new XenoError("cpu-invalid", `${cpus} virtual CPUs cannot use ${meanMsPerSecond} ms/s`, {
+      hint: `ask for at most ${cpus * 1000} ms/s, or for more CPUs`,
+    });
+  const left = Math.floor(availableParallelism() * 1000 * guestShare) - countPromisedCpu(records);
+  if (meanMsPerSecond <= left) return;
+  throw new XenoError("cpu-short", `a guest asks for ${meanMsPerSecond} ms/s of CPU; this host has ${left} ms/s left`, {
+    hint: left > 0 ? `a mean of ${left} ms/s fits; or stop a domain` : "stop a domain, or deploy elsewhere",
+  });
+}
+
+function admitQuota({ journalMiB }: Wanted): void {
+  const least = Math.ceil(minQuotaBytes / mebibyte);
+  if (journalMiB === undefined || journalMiB >= least) return;
+  throw new XenoError("quota-invalid", `a journal cannot do with ${journalMiB} MiB`, {
+    hint: `ask for ${least} MiB or more`,
+  });
+}
