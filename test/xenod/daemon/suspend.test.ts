@@ -172,7 +172,7 @@ test.serial(
     await finish(server.client.remove("web-4"));
 
     const later = (await server.client.checkpoints("web")).at(-1)!.number;
-  const again = await finish(server.client.publishCheckpoint("web", later));
+    const again = await finish(server.client.publishCheckpoint("web", later));
     t.true((again as { newBytes: number }).newBytes < newBytes);
   },
 );
