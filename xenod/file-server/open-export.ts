@@ -74,12 +74,12 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
     if (mountError !== undefined) throw mountError;
     opening.onLayers?.();
     isOpening = false;
-    const exportWith = (bootEpoch: number) =>
+    const exportWith = (bootEpoch: number, lives = opening.lives) =>
       exportFileSystem({
         fileSystem: union,
         bootEpoch,
         locks: opening.locks,
-        lives: opening.lives,
+        lives,
         requirePrivilegedPort: opening.requirePrivilegedPort,
         jukeboxMs: opening.jukeboxMs,
         ioErrorAfterMs: opening.ioErrorAfterMs,
@@ -98,7 +98,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
         return exported;
       },
       exportAgain(bootEpoch) {
-        exported = exportWith(bootEpoch);
+        exported = exportWith(bootEpoch, opening.lives && { ...opening.lives, isUsed: true });
         return exported;
       },
       async close() {
