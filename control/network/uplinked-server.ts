@@ -16,10 +16,18 @@ export async function joinHost(prefix: string, server: string, guests: GuestNetw
     ],
     devices: [],
     // It has no address that anyone could talk to; what passes is forwarded.
-    rules:
-      "table ip member { chain input { type filter hook input priority filter; policy drop; iifname lo accept; } }",
+    rules: memberRules,
   });
   const { addresses: pool, device, egress = "none", allow } = guests;
   await createHostUplink({ prefix, server, pool, device, egress, allow });
   return namespace;
 }
+
+const memberRules = `
+table ip member {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+  }
+}
+`;

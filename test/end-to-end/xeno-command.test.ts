@@ -2,14 +2,13 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { execa } from "execa";
 import { localPrefix } from "../../control/cli/run-server.ts";
 import { waitForPage } from "../../control/demo/pages.ts";
 import { forwardPorts } from "../../xenod/links/forwarder.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
 import { sweepLinks } from "../../xenod/links/sweep.ts";
 import { makeXeno, poll, type RunningCommand, type Xeno } from "../control/cli/xeno.ts";
-import { buildTestKernel } from "./guest-kernel.ts";
+import { publishPageGuest } from "./page-guest.ts";
 
 /** Serves a page, talks on its console, and powers off when it is told to. */
 const init = `#!/bin/busybox sh
@@ -36,15 +35,7 @@ test.before(async () => {
     for (const { name } of await xeno.json("server", "ls")) await xeno.run(["server", "stop", name, "--grace", "1"]);
     await sweepLinks(localPrefix(xeno.home));
   });
-  await xeno.newKey("demo");
-  await xeno.newKey("templates");
-  await xeno.json("template", "import", "Debian-kernel/6.1", "--directory", await buildTestKernel());
-  const places = Object.fromEntries(["dev", "proc", "sys", "root", "tmp"].map((name) => [`${name}/.keep`, ""]));
-  const base = { "bin/busybox": await readFile("/bin/busybox"), ...places };
-  const url = await xeno.importFiles("base", base, ["bin/busybox"]);
-  const directory = await xeno.write("overlay", { "sbin/init": init, ".mount": `.\nro ${url}\n` });
-  await execa("chmod", ["755", join(directory, "sbin/init")]);
-  await xeno.json("publish", directory, overlay);
+  await publishPageGuest(xeno, overlay, init);
 });
 
 // Each of them, also where one fails.

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ExecutionContext } from "ava";
 import { execa } from "execa";
 import { importTemplate } from "../../../templates/import/import-template.ts";
+import { namespacePath } from "../../../xenod/links/namespaces.ts";
 import { createKey, loadKey, readTrust, trustKey } from "../../../xenostore/keys/key-ring.ts";
 import { openDirectoryStore } from "../../../xenostore/stores/directory-store.ts";
 
@@ -21,6 +22,12 @@ export interface Outcome {
   readonly code: number | undefined;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+export interface SpawnOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** The network namespace that is the command's host. */
+  readonly namespace?: string;
 }
 
 export interface RunningCommand {
@@ -83,7 +90,7 @@ export class Xeno {
   }
 
   /** Starts a command that goes on; settles with its result, or rejects when it ends before. Ends with the test. */
-  async start(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): Promise<RunningCommand> {
+  async start(args: readonly string[], options: SpawnOptions = {}): Promise<RunningCommand> {
     const child = this.spawn([...args, "--json"], options);
     let stderr = "";
     child.stderr!.on("data", (text) => {
@@ -111,8 +118,9 @@ export class Xeno {
   }
 
   /** A bare process, for tests that end it at some moment. */
-  spawn(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): ChildProcess {
-    const [command, ...rest] = commandLine(args);
+  spawn(args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    const inside = options.namespace === undefined ? [] : ["nsenter", `--net=${namespacePath(options.namespace)}`];
+    const [command, ...rest] = [...inside, ...commandLine(args)];
     return spawn(command, rest, {
       cwd: this.directory,
       env: { ...process.env, ...this.env, ...options.env },
