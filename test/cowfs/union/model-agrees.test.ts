@@ -3,51 +3,94 @@ import fs from "node:fs";
 import path from "node:path";
 import test from "ava";
 import fc from "fast-check";
-import { openUnion } from "../../../cowfs/union/union.ts";
+import { runWithFaults } from "../../../cowfs/fault.ts";
+import type { TreeNode } from "../../../cowfs/trees/node.ts";
+import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
+import { Comparison, modelOf, text } from "./fill-model.ts";
+import { directory, resolveFrom, symlink } from "./layers.ts";
 import { operation, perform } from "./operations.ts";
-import { snapshot } from "./snapshot.ts";
-import { createFilledModel, resolve, stacks, warmUp } from "./stacks.ts";
+import { root } from "./snapshot.ts";
 
 const signal = AbortSignal.timeout(600_000);
 
+const shared = text("one file with two names");
+const template = directory({
+  a: directory({
+    a: text("lower a/a"),
+    b: directory({ c: text("deep") }),
+    c: symlink("a"),
+    d: directory({ c: shared }),
+  }),
+  b: directory({ a: directory({}), b: text("hidden by the overlay") }),
+  c: text("a file of the template", 0o4755),
+  d: shared,
+});
+const overlay = directory({
+  a: directory({ a: text("upper a/a"), b: directory({ d: "whiteout", a: text("added") }), d: directory({}) }),
+  b: directory({ c: text("opaque") }, true),
+  c: "whiteout",
+  ".mount": text("ro test://template\n"),
+});
+const stacks: Record<string, { base?: string; layers: TreeNode[] }> = {
+  "no layer": { layers: [] },
+  "one layer": { base: "test://template", layers: [template] },
+  "an overlay over a template": { base: "test://overlay", layers: [overlay, template] },
+};
+const resolve = resolveFrom({ "test://template": template, "test://overlay": overlay });
+
+/** What happens between two operations: nothing mostly. */
+const event = fc.oneof(
+  { weight: 12, arbitrary: fc.constant("nothing" as const) },
+  { weight: 1, arbitrary: fc.constantFrom("crash" as const, "checkpoint" as const, "restart" as const) },
+);
+
 for (const [name, { base, layers }] of Object.entries(stacks))
-  test(`over ${name}, random operations do what the model does, through a crash and when it is opened again`, async (t) => {
+  test(`over ${name}, random operations do what the model does, at every step, through crashes, checkpoints and restarts`, async (t) => {
     await fc.assert(
-      fc.asyncProperty(fc.array(operation, { maxLength: 60 }), fc.nat(59), async (operations, crash) => {
+      fc.asyncProperty(fc.array(fc.tuple(operation, event), { maxLength: 60 }), async (steps) => {
         const home = makeFastDirectory();
-        let journal = path.join(home, "journal");
-        try {
-          const model = createFilledModel(layers);
-          let union = await openUnion({ journal, base, resolve, signal });
-          if (layers.length > 0) await warmUp(union);
-          assert.deepEqual(snapshot(union), snapshot(model));
-          for (const [index, step] of operations.entries()) {
-            if (index === crash) {
-              union.flush();
-              const left = path.join(home, "left");
-              fs.cpSync(journal, left, { recursive: true });
-              await union.close();
-              journal = left;
-              union = await openUnion({ journal, base, resolve, signal });
-              if (layers.length > 0) await warmUp(union);
-              assert.deepEqual(snapshot(union), snapshot(model), "after a crash");
-            }
-            const [expected, found] = [perform(model, step), perform(union, step)];
-            assert.equal(found, expected, `${JSON.stringify(step)}: ${found}, the model says ${expected}`);
-          }
-          const after = snapshot(model);
-          assert.deepEqual(snapshot(union), after);
-          await union.close();
+        let journal = path.join(home, "journal-0");
+        const model = modelOf(layers);
+        const comparison = new Comparison(model);
+        let union: UnionFileSystem | undefined;
+        const open = async () => {
           union = await openUnion({ journal, base, resolve, signal });
-          if (layers.length > 0) await warmUp(union);
-          assert.deepEqual(snapshot(union), after);
-          await union.close();
+          // Brings the layers that `.mount` names, as a dispatcher does.
+          const { rootId } = union;
+          await runWithFaults(() => union!.list(root, rootId, 0, 1), signal);
+        };
+        try {
+          await open();
+          comparison.check(union!, "at the start");
+          for (const [index, [step, event]] of steps.entries()) {
+            const expected = perform(model, step);
+            const found = perform(union!, step);
+            const what = `step ${index}, ${JSON.stringify(step)}`;
+            assert.equal(found, expected, `${what}: ${found}, the model says ${expected}`);
+            comparison.check(union!, what);
+            if (event === "nothing") continue;
+            if (event === "checkpoint") await union!.core.journal.checkpoint();
+            if (event === "crash") {
+              union!.flush();
+              const left = path.join(home, `journal-${index + 1}`);
+              fs.cpSync(journal, left, { recursive: true });
+              await union!.close();
+              journal = left;
+            } else await union!.close();
+            await open();
+            comparison.check(union!, `${what}, after ${event}`);
+          }
+          await union!.core.journal.checkpoint();
+          await union!.close();
+          await open();
+          comparison.check(union!, "after all, a checkpoint and a restart");
         } finally {
+          await union?.close().catch(() => {});
           fs.rmSync(home, { recursive: true, force: true });
         }
       }),
-      { numRuns: 60, includeErrorInReport: true },
+      { numRuns: 25, includeErrorInReport: true },
     );
     t.pass();
   });

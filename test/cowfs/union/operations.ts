@@ -58,9 +58,14 @@ export const operation: fc.Arbitrary<Operation> = fc.record({
 
 /** Runs an operation as a transaction, recorded under the key if there is one; answers "ok" or the errno. */
 export function perform(fileSystem: FileSystem, operation: Operation, key?: RequestKey): string {
+  return attempt(fileSystem, () => change(fileSystem, operation), key);
+}
+
+/** The same with any change. */
+export function attempt(fileSystem: FileSystem, run: () => void, key?: RequestKey): string {
   try {
     fileSystem.transact(key, () => {
-      change(fileSystem, operation);
+      run();
       return Buffer.alloc(0);
     });
     return "ok";
