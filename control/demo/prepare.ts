@@ -46,17 +46,21 @@ export async function prepareKernel(preparation: Preparation): Promise<void> {
 }
 
 /** Builds and publishes the overlay unless the store has it from the same script and template. */
-export async function prepareOverlay(preparation: Preparation, script: string): Promise<TreeFigures & { url: string }> {
+export async function prepareOverlay(
+  preparation: Preparation,
+  script: string,
+  overlay = overlayUrl,
+): Promise<TreeFigures & { url: string }> {
   const { home, store, layers, signal, narrator } = preparation;
   const template = await layers.resolveUrl(templateUrl, signal);
   const inputs = createHash("sha256")
     .update(await fs.readFile(script))
     .update(template.tree);
-  const url = formatOverlayUrl({ ...parseOverlayUrl(overlayUrl), version: inputs.digest("hex").slice(0, 16) });
+  const url = formatOverlayUrl({ ...parseOverlayUrl(overlay), version: inputs.digest("hex").slice(0, 16) });
   if (await isPublished(layers, url, signal)) narrator.tell("overlay", `${url} is in the store`);
   else {
     const key = await requireKey(home, "demo");
-    const journal = home.at("builds", `apache-${process.pid}-${Date.now()}`);
+    const journal = home.at("builds", `${parseOverlayUrl(overlay).name}-${process.pid}-${Date.now()}`);
     narrator.tell("overlay", `building it over ${templateUrl} with ${script}`);
     try {
       const onOutput = (line: string) => narrator.tellSometimes("overlay", line.trim().slice(0, 100));

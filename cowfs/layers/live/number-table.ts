@@ -4,6 +4,7 @@
  *
  * - (N1) A number is on stable storage before anything that could show it has settled, and never means another object.
  * - (N2) A line that was cut off by a crash is dropped: its number was never shown.
+ * - (N3) The file is written anew when moves have made it more than twice as long as it need be.
  */
 import fs from "node:fs/promises";
 import path from "node:path";
@@ -13,6 +14,7 @@ import type { LivePlace } from "./live-files.ts";
 
 /** Of one layer, in the life of one journal: some 300 MiB of memory. */
 const maxObjects = 1_000_000;
+const spareLines = 10_000;
 /** Deeper places are not followed: a directory that was moved under itself on the host would else never end. */
 const maxDepth = 4096;
 
@@ -31,13 +33,17 @@ interface Known {
 }
 
 export class NumberTable {
-  readonly #file: fs.FileHandle;
+  readonly #path: string;
+  #file: fs.FileHandle;
+  /** In the file. */
+  #lines = 0;
   readonly #known: Known[] = [];
   readonly #numbers = new Map<string, number>();
   #unsaved: string[] = [];
   #saving: Promise<void> = Promise.resolve();
 
-  private constructor(file: fs.FileHandle) {
+  private constructor(path: string, file: fs.FileHandle) {
+    this.#path = path;
     this.#file = file;
   }
 
@@ -45,7 +51,7 @@ export class NumberTable {
     await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
     const handle = await fs.open(file, "a+", 0o600);
     try {
-      const table = new NumberTable(handle);
+      const table = new NumberTable(file, handle);
       const text = await handle.readFile("latin1");
       const end = text.lastIndexOf("\n") + 1;
       if (end < text.length) await handle.truncate(end);
@@ -129,8 +135,7 @@ export class NumberTable {
   }
 
   #note(number: number): void {
-    const { parent, name, identity } = this.#known[number];
-    this.#unsaved.push(`${JSON.stringify([number, parent, name, identity])}\n`);
+    this.#unsaved.push(formatLine(number, this.#known[number]));
   }
 
   /** Settles when all that was noted until now is on stable storage. */
@@ -142,6 +147,7 @@ export class NumberTable {
 
   async #write(): Promise<void> {
     if (this.#unsaved.length === 0) return;
+    if (this.#lines > 2 * this.#known.length + spareLines) return await this.#rewrite();
     const lines = this.#unsaved;
     const { size } = await this.#file.stat();
     try {
@@ -152,6 +158,30 @@ export class NumberTable {
       throw error;
     }
     this.#unsaved = this.#unsaved.slice(lines.length);
+    this.#lines += lines.length;
+  }
+
+  /** (N3) */
+  async #rewrite(): Promise<void> {
+    const lines = this.#known.map((known, number) => formatLine(number, known));
+    const noted = this.#unsaved.length;
+    const temporary = `${this.#path}.new`;
+    await fs.rm(temporary, { force: true });
+    const file = await fs.open(temporary, "a+", 0o600);
+    try {
+      await file.appendFile(lines.join(""), "latin1");
+      await file.sync();
+      await fs.rename(temporary, this.#path);
+      await syncDirectory(path.dirname(this.#path));
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    const before = this.#file;
+    this.#file = file;
+    this.#unsaved = this.#unsaved.slice(noted);
+    this.#lines = lines.length;
+    await before.close();
   }
 
   #load(text: string, file: string): void {
@@ -166,8 +196,13 @@ export class NumberTable {
       if (before !== undefined) this.#numbers.delete(before.identity);
       this.#known[number] = known;
       this.#numbers.set(known.identity, number);
+      this.#lines++;
     }
   }
+}
+
+function formatLine(number: number, { parent, name, identity }: Known): string {
+  return `${JSON.stringify([number, parent, name, identity])}\n`;
 }
 
 function parseLine(line: string): (Known & { number: number }) | undefined {
