@@ -251,7 +251,8 @@ export class Checkpoints {
     const sparse = this.#segments
       .listFull()
       .map(([segment, size]) => ({ segment, live: use.live(segment), part: use.live(segment) / size }))
-      .filter(({ segment, live, part }) => use.pins(segment) === 0 && live > 0 && part < liveness)
+      .filter(({ segment }) => use.pins(segment) === 0 && !this.#segments.damaged.has(segment))
+      .filter(({ live, part }) => live > 0 && part < liveness)
       .sort((a, b) => a.part - b.part);
     const chosen = new Set<number>();
     let left = mostBytes;
@@ -272,6 +273,8 @@ export class Checkpoints {
     this.#limits.onStep("switched");
     await this.#journal.sync();
     this.#limits.onStep("synced");
+    // Without them nothing is lost: the next round makes up for it.
+    await this.#segments.keepSums().catch(() => {});
     const passed = pins.filter(({ sequence }) => sequence >= this.#folded);
     const bytes = await this.#limits.fold({ directory, until, pins: passed });
     this.#journal.throwIfFailed();

@@ -2,15 +2,15 @@
  * Forks: a journal of its own that begins with what another showed at a pin (DESIGN 3, J3).
  *
  * - (F1) A fork is made under another name and synced before it gets its own: it is whole or it is not there.
- * - (F2) It shares with the other journal only files that nobody writes to any more: the pin's checkpoint and the segments
- *   that it points at, as hard links, or as copies (reflinks where the file system has them) where links cannot be. Each
+ * - (F2) It shares with the other journal only files that nobody writes to any more: the pin's checkpoint the segments that
+ *   it points at and their checksums, as hard links, or as copies (reflinks where the file system has them) where links cannot be. Each
  *   appends to files of its own. So either may be removed first, and nothing in the other changes.
  * - (F3) A fork that continues the lineage is the same file system as it was at the pin: secrets, file ids, handles, cookies,
  *   write verifier and remembered replies. The pin was synced, so that no write was lost between. One with a new lineage
  *   has the files, but none of the handles, replies or secrets.
  * - (F4) The pins stay with the other journal.
  */
-import { constants } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../errors.ts";
@@ -21,6 +21,7 @@ import { createIdentity, type Secrets } from "./identity.ts";
 import { formatLogHeader, formatRecord, type LogPosition, logFilePath } from "./log-file.ts";
 import { writeFirstMark } from "./mark.ts";
 import { type Pin, pinPath } from "./pins.ts";
+import { sumsPath } from "./segment-sums.ts";
 import { nameSegment } from "./segments.ts";
 
 /** `same` continues the lineage: a resume. `new` starts one: another domain with the same files. */
@@ -63,6 +64,11 @@ export async function makeFork(
     await fs.mkdir(segments, { mode: 0o700 });
     for (const { segment } of pin.segments)
       await share(pathOfSegment(segment), path.join(segments, nameSegment(segment)));
+    const sums = path.join(making, "sums");
+    await fs.mkdir(sums, { mode: 0o700 });
+    for (const { segment } of pin.segments)
+      if (existsSync(sumsPath(from.directory, segment)))
+        await share(sumsPath(from.directory, segment), sumsPath(making, segment));
     // Appending goes on at the end of the last segment: that must be one of its own.
     const next = (pin.segments.at(-1)?.segment ?? -1) + 1;
     await fs.writeFile(path.join(segments, nameSegment(next)), "", { mode: 0o600, flush: true });

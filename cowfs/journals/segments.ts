@@ -10,6 +10,7 @@ import path from "node:path";
 import { crc32 } from "node:zlib";
 import { FileSystemError, XenoError } from "../errors.ts";
 import { type Disk, rewrite, syncDirectoryLater, writeFully } from "./disk.ts";
+import { blockBytes, findDamage, SegmentSums } from "./segment-sums.ts";
 import { segmentBytes } from "./segment-use.ts";
 
 const maxOpenFiles = 128;
@@ -30,6 +31,9 @@ export class Segments {
   #syncing = new Set<number>();
   #hasNewFile = false;
   #current = 0;
+  readonly #sums: SegmentSums;
+  /** Those in which damage was found. */
+  readonly damaged = new Set<number>();
   /** Bytes of all segments, those that nothing points at included. */
   totalBytes = 0;
   /** A write that would make a segment larger goes to the next. */
@@ -39,6 +43,7 @@ export class Segments {
     this.#fullBytes = fullBytes;
     this.#directory = path.join(directory, "segments");
     this.#disk = disk;
+    this.#sums = new SegmentSums(directory);
     fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     for (const name of fs.readdirSync(this.#directory)) {
       if (!/^\d{8}$/.test(name)) continue;
@@ -62,6 +67,7 @@ export class Segments {
       throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot write to ${this.#directory}: ${String(cause)}`);
     }
     this.#sizes.set(this.#current, position + bytes.length);
+    this.#sums.add(this.#current, position, bytes);
     this.totalBytes += bytes.length;
     this.#unsynced.add(this.#current);
     return this.#current * segmentBytes + position;
@@ -85,17 +91,63 @@ export class Segments {
     return path.join(this.#directory, nameSegment(segment));
   }
 
+  /** Throws `journal-damaged` where the bytes are not there or are not what was written (D2). */
   read(address: number, length: number, target: Buffer, targetOffset: number): void {
     for (let done = 0; done < length; ) {
       const segment = Math.floor((address + done) / segmentBytes);
       const position = (address + done) % segmentBytes;
       const part = Math.min(length - done, segmentBytes - position);
-      const count = fs.readSync(this.#open(segment), target, targetOffset + done, part, position);
-      if (count === 0)
-        throw new XenoError("journal-damaged", `segment ${segment} of ${this.#directory} ends at ${position}`, {
-          hint: "Restore the journal from a snapshot or a copy.",
-        });
+      this.#readPart(segment, position, target.subarray(targetOffset + done, targetOffset + done + part));
+      done += part;
+    }
+  }
+
+  #readPart(segment: number, position: number, target: Buffer): void {
+    const sums = this.#sums.of(segment);
+    const end = position + target.length;
+    if (sums === undefined || end > sums.bytes) return this.#readBytes(segment, position, target);
+    const first = position - (position % blockBytes);
+    const last = Math.min(Math.ceil(end / blockBytes) * blockBytes, sums.bytes);
+    const isWhole = first === position && last === end;
+    const blocks = isWhole ? target : Buffer.allocUnsafe(last - first);
+    this.#readBytes(segment, first, blocks);
+    const at = findDamage(sums, first, blocks);
+    if (at >= 0) throw this.#damage(segment, `is not what was written, from byte ${at} on`);
+    if (!isWhole) blocks.copy(target, 0, position - first, end - first);
+  }
+
+  #readBytes(segment: number, position: number, target: Buffer): void {
+    for (let done = 0; done < target.length; ) {
+      const count = fs.readSync(this.#open(segment), target, done, target.length - done, position + done);
+      if (count === 0) throw this.#damage(segment, `ends at byte ${position + done}`);
       done += count;
+    }
+  }
+
+  #damage(segment: number, what: string): XenoError {
+    this.damaged.add(segment);
+    return new XenoError("journal-damaged", `the segment ${this.pathOf(segment)} ${what}`, {
+      hint: "What lies there is not given out. Restore the journal from a snapshot or a copy.",
+    });
+  }
+
+  /** Writes the checksums of full segments down, so that what is read after the next opening is verified too. */
+  async keepSums(): Promise<void> {
+    for (const [segment, size] of this.listFull()) {
+      if (size === 0 || this.#sums.isKept(segment, size)) continue;
+      if (this.#sums.of(segment)?.bytes !== size) await this.#sum(segment, size);
+      this.#sums.keep(segment);
+    }
+  }
+
+  /** Of a segment that a process before began, with what is there now (D1). */
+  async #sum(segment: number, size: number): Promise<void> {
+    const bytes = Buffer.allocUnsafe(1024 * 1024);
+    for (let at = 0; at < size; at += bytes.length) {
+      const piece = bytes.subarray(0, Math.min(bytes.length, size - at));
+      this.#readBytes(segment, at, piece);
+      this.#sums.add(segment, at, piece);
+      await new Promise(setImmediate);
     }
   }
 
@@ -138,6 +190,8 @@ export class Segments {
     this.#files.delete(segment);
     this.#unsynced.delete(segment);
     fs.rmSync(this.pathOf(segment));
+    this.#sums.forget(segment);
+    this.damaged.delete(segment);
     this.totalBytes -= this.sizeOf(segment);
     this.#sizes.delete(segment);
   }

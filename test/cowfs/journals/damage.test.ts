@@ -1,0 +1,114 @@
+/** Damage to what files hold: a flipped bit in a segment is found when it is read, named, and never given out. */
+import fs from "node:fs";
+import path from "node:path";
+import test from "ava";
+import { Journal } from "../../../cowfs/journals/journal.ts";
+import { addFile, change, contentOf, rootFields, scratchDirectory } from "./scratch.ts";
+
+const limits = { fullSegmentBytes: 64 * 1024 };
+const content = (index: number) => `content of ${index} `.repeat(700);
+
+function flip(file: string, byte: number): void {
+  const bytes = fs.readFileSync(file);
+  bytes[byte] ^= 4;
+  fs.writeFileSync(file, bytes);
+}
+
+async function makeFull(t: Parameters<typeof scratchDirectory>[0]) {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory, undefined, limits);
+  for (let index = 0; index < 20; index++) addFile(journal, `file ${index}`, content(index));
+  await journal.checkpoint();
+  const segment = (number: number) => path.join(directory, "segments", String(number).padStart(8, "0"));
+  return { directory, journal, segment };
+}
+
+/** What each file gives: its content, or the error's code and message. */
+function readAll(journal: Journal): string[] {
+  return Array.from({ length: 20 }, (_, index) => {
+    try {
+      return contentOf(journal, `file ${index}`) === content(index) ? "whole" : "wrong";
+    } catch (error) {
+      return `${(error as { code: string }).code} ${(error as Error).message}`;
+    }
+  });
+}
+
+for (const when of ["in the process that wrote it", "after opening again"])
+  test(`a flipped bit of a full segment is found ${when}, wherever it is, and what does not lie there is given out`, async (t) => {
+    const { directory, journal, segment } = await makeFull(t);
+    let opened = journal;
+    for (const byte of [0, 100, 16_383, 16_384, 40_000, fs.statSync(segment(1)).size - 1]) {
+      if (when === "after opening again") {
+        await opened.close();
+        opened = Journal.open(directory, undefined, limits);
+      }
+      flip(segment(1), byte);
+      const found = readAll(opened);
+      t.false(found.includes("wrong"), `${byte}`);
+      const damaged = found.filter((each) => each !== "whole");
+      t.true(damaged.length >= 1 && damaged.length <= 3, `${byte}: ${damaged.length}`);
+      for (const each of damaged) t.true(each.startsWith(`journal-damaged the segment ${segment(1)}`), each);
+      flip(segment(1), byte);
+      t.deepEqual([...new Set(readAll(opened))], ["whole"]);
+    }
+    await opened.close();
+  });
+
+test("a read of part of a file is verified as well", async (t) => {
+  const { journal, segment } = await makeFull(t);
+  const { extents } = journal.state.get(journal.state.get(rootFields.id).entries.get("file 6")!.id);
+  const target = Buffer.alloc(10);
+  journal.readData(extents[0].address + 5, 10, target, 0);
+  t.is(target.toString(), content(6).slice(5, 15));
+  flip(segment(Math.floor(extents[0].address / 2 ** 26)), (extents[0].address % 2 ** 26) + 7);
+  t.throws(() => journal.readData(extents[0].address + 5, 10, target, 0), { code: "journal-damaged" });
+  await journal.close();
+});
+
+test("a segment that a killed process began is verified from the round on that finds it full", async (t) => {
+  const directory = path.join(scratchDirectory(t), "journal");
+  const journal = Journal.open(directory, undefined, limits);
+  addFile(journal, "file 0", content(0));
+  await journal.close();
+  const again = Journal.open(directory, undefined, limits);
+  for (let index = 1; index < 20; index++) addFile(again, `file ${index}`, content(index));
+  await again.checkpoint();
+  flip(path.join(directory, "segments", "00000000"), 50);
+  t.is(readAll(again).filter((each) => each.startsWith("journal-damaged")).length, 2);
+  await again.close();
+});
+
+test("checksums that are themselves damaged or gone are made anew, and the files are whole", async (t) => {
+  const { directory, journal } = await makeFull(t);
+  await journal.close();
+  const sums = path.join(directory, "sums");
+  const [first, second] = fs.readdirSync(sums);
+  flip(path.join(sums, first), 30);
+  fs.rmSync(path.join(sums, second));
+  const again = Journal.open(directory, undefined, limits);
+  t.deepEqual([...new Set(readAll(again))], ["whole"]);
+  addFile(again, "more", "x");
+  await again.checkpoint();
+  t.true(fs.existsSync(path.join(sums, second)));
+  flip(path.join(directory, "segments", first), 20);
+  t.true(readAll(again)[0].startsWith("journal-damaged"));
+  await again.close();
+});
+
+test("compaction leaves a damaged segment where it is, and goes on with the others", async (t) => {
+  const { directory, journal, segment } = await makeFull(t);
+  flip(segment(1), 3);
+  t.true(readAll(journal).some((each) => each.startsWith("journal-damaged")));
+  for (let index = 0; index < 20; index++) {
+    if (index % 5 === 0) continue;
+    const { id } = journal.state.get(rootFields.id).entries.get(`file ${index}`)!;
+    change(journal, () => journal.apply({ kind: "cut", id, size: index === 6 ? 100 : 0 }));
+  }
+  for (let round = 0; round < 3; round++) await journal.checkpoint();
+  t.true(fs.existsSync(segment(1)));
+  t.is(journal.checkpointFailure, undefined);
+  t.is(contentOf(journal, "file 0"), content(0));
+  await journal.close();
+  t.true(fs.readdirSync(path.join(directory, "sums")).every((name) => !name.endsWith(".new")));
+});
