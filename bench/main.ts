@@ -2,6 +2,7 @@
 import { exitCodes, reportError } from "../control/cli/output.ts";
 import { bootUsage, runBoot } from "./boot/command.ts";
 import { controlUsage, runControl } from "./control/command.ts";
+import { journalUsage, runJournal } from "./journal/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { pullUsage, runPull } from "./pull/command.ts";
 import { runStore, storeUsage } from "./store/command.ts";
@@ -16,6 +17,7 @@ interface Benchmark {
 const benchmarks: Record<string, Benchmark> = {
   boot: { usage: bootUsage, run: runBoot },
   control: { usage: controlUsage, run: runControl },
+  journal: { usage: journalUsage, run: runJournal },
   nfs: { usage: nfsUsage, run: runNfs },
   store: { usage: storeUsage, run: runStore },
   pull: { usage: pullUsage, run: runPull },

@@ -11,6 +11,7 @@ import { createDomainCommands } from "./domain-commands.ts";
 import { createFindCommand } from "./find-command.ts";
 import { createForwardCommand } from "./forward-command.ts";
 import { createInformationCommands } from "./information-commands.ts";
+import { createJournalCommands } from "./journal-commands.ts";
 import { createKeyCommands } from "./key-commands.ts";
 import { createMountCommand } from "./mount-command.ts";
 import { createOrderCommands } from "./order-commands.ts";
@@ -44,6 +45,7 @@ Example:
     createTemplateCommands(),
     createCacheCommands(),
     createMountCommand(),
+    createJournalCommands(),
     createServeCommand(),
     ...createOverlayCommands(),
     createStoreCommands(),

@@ -177,6 +177,16 @@ export class Segments {
     this.#hasNewFile = true;
   }
 
+  /** All segments, with their sizes. */
+  list(): [segment: number, size: number][] {
+    return [...this.#sizes].sort(([a], [b]) => a - b);
+  }
+
+  /** Whether all bytes of a segment are verified when they are read. */
+  isSummed(segment: number): boolean {
+    return this.#sums.of(segment)?.bytes === this.sizeOf(segment);
+  }
+
   /** The segments that nothing is appended to any more, with their sizes. */
   listFull(): [segment: number, size: number][] {
     return [...this.#sizes].filter(([segment]) => segment < this.#current);

@@ -2,8 +2,11 @@
 import fs from "node:fs";
 import path from "node:path";
 import test from "ava";
+import { checkpointPath, listCheckpoints } from "../../../cowfs/journals/checkpoint-file.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
-import { addFile, change, contentOf, rootFields, scratchDirectory } from "./scratch.ts";
+import { listPinFiles } from "../../../cowfs/journals/pins.ts";
+import { verifyJournal } from "../../../cowfs/journals/verify-journal.ts";
+import { addFile, change, contentOf, newestLog, rootFields, scratchDirectory } from "./scratch.ts";
 
 const limits = { fullSegmentBytes: 64 * 1024 };
 const content = (index: number) => `content of ${index} `.repeat(700);
@@ -111,4 +114,44 @@ test("compaction leaves a damaged segment where it is, and goes on with the othe
   t.is(contentOf(journal, "file 0"), content(0));
   await journal.close();
   t.true(fs.readdirSync(path.join(directory, "sums")).every((name) => !name.endsWith(".new")));
+});
+
+test("verifying a journal reads all of it, names what is damaged wherever that is, and changes nothing", async (t) => {
+  const { directory, journal, segment } = await makeFull(t);
+  await journal.snapshots.take("one");
+  await journal.checkpoint();
+  addFile(journal, "since then", "y".repeat(5000));
+  await t.throwsAsync(verifyJournal(directory, { signal: AbortSignal.timeout(60_000) }), { code: "in-use" });
+  await journal.close();
+  const verify = () => verifyJournal(directory, { signal: AbortSignal.timeout(60_000) });
+  const whole = await verify();
+  t.like(whole, { records: 1, inodes: 22, snapshots: 1, damage: [] });
+  t.true(whole.comparedBytes > 0 && whole.comparedBytes < whole.bytes);
+  const checkpoint = checkpointPath(directory, listCheckpoints(directory)[0]);
+  const last = Math.max(...fs.readdirSync(path.join(directory, "segments")).map(Number));
+  for (const [file, byte] of [
+    [segment(1), 30_000],
+    [segment(last), 4000],
+    [checkpoint, 500],
+    [listPinFiles(directory)[0].path, 500],
+    [newestLog(directory), 80],
+    [path.join(directory, "identity"), 3],
+  ] as const) {
+    flip(file, byte);
+    const { damage } = await verify();
+    // One of two lines of the identity is enough.
+    if (file.endsWith("identity")) t.deepEqual(damage, []);
+    else {
+      t.is(damage.length, 1, damage.join());
+      t.true(damage[0].includes(file) || damage[0].includes(directory), damage[0]);
+    }
+    flip(file, byte);
+  }
+  t.deepEqual(await verify(), whole);
+  const stopped = AbortSignal.abort(new Error("enough"));
+  await t.throwsAsync(verifyJournal(directory, { signal: stopped }), { message: "enough" });
+  await t.throwsAsync(verifyJournal(path.dirname(directory), { signal: stopped }), { code: "journal-unknown" });
+  const again = Journal.open(directory, undefined, limits);
+  t.is(contentOf(again, "since then"), "y".repeat(5000));
+  await again.close();
 });
