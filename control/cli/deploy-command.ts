@@ -24,6 +24,7 @@ interface DeployFlags {
   readonly env?: [name: string, value: string][];
   readonly port?: PublishedPort[];
   readonly restart?: RestartPolicy;
+  readonly follow?: boolean;
   readonly schema?: boolean;
 }
 
@@ -44,6 +45,10 @@ export function createDeployCommand(): Command {
     .option("--env <name=value>", "an environment variable for the guests' services", collect(parseAssignment))
     .option("--port <published:guest[/udp]>", "publish a port of the guests", collect(parsePublishedPort))
     .option("--restart <policy>", "never, host-boot, crash or always (default: never)")
+    .option(
+      "--follow",
+      "at each reboot, take what the names of overlay and template mean then (default: pinned for ever)",
+    )
     .option("--schema", "print the JSON Schema of deployments")
     .addHelpText(
       "after",
@@ -82,8 +87,31 @@ Examples:
 async function composeDocument(what: string, flags: DeployFlags): Promise<DeploymentDocument> {
   const isUrl = what.includes("://");
   const document = isUrl ? { overlay: what } : await readDocument(what);
-  const { id, kernel, memory: memoryMiB, cpus, name, hostname, init, append: kernelCommandLine, restart } = flags;
-  const said = { id, kernel, memoryMiB, cpus, name, hostname, init, kernelCommandLine, restart, ports: flags.port };
+  const {
+    id,
+    kernel,
+    memory: memoryMiB,
+    cpus,
+    name,
+    hostname,
+    init,
+    append: kernelCommandLine,
+    restart,
+    follow,
+  } = flags;
+  const said = {
+    id,
+    kernel,
+    memoryMiB,
+    cpus,
+    name,
+    hostname,
+    init,
+    kernelCommandLine,
+    restart,
+    follow,
+    ports: flags.port,
+  };
   const files = await Promise.all((flags.file ?? []).map(readLaidFile));
   const composed = {
     ...document,
