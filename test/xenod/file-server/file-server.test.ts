@@ -1,13 +1,16 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rmdir } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { newCheckpointPath } from "../../../cowfs/journals/checkpoint-file.ts";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
+import { fileServerFiles } from "../../../xenod/file-server/files.ts";
 import type { ExportSpecification } from "../../../xenod/file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../../../xenod/file-server/start.ts";
 import { readStartTime, waitUntilGone } from "../../../xenod/processes.ts";
+import { listCachedFiles, treesOf } from "../../../xenostore/pull/cache-files.ts";
+import { verifyCachedTree } from "../../../xenostore/pull/verify-cache.ts";
 import { type Client, connect, nfs } from "../../cowfs/nfs/client.ts";
 import { encode } from "../../cowfs/nfs/encoder.ts";
 import { makeFile, mount } from "../../cowfs/nfs/fixture.ts";
@@ -34,7 +37,7 @@ async function start(t: ExecutionContext) {
     listen: { host: "127.0.0.1", port: 0 },
     requirePrivilegedPort: false,
   };
-  return { state, client, specification, launch, url };
+  return { state, client, specification, launch, url, storeDirectory: store };
 }
 
 async function read(client: Client, handle: Buffer, length = 4096): Promise<Buffer> {
@@ -58,7 +61,7 @@ async function write(client: Client, handle: Buffer, offset: number, data: Buffe
 }
 
 async function until(t: ExecutionContext, what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 15_000;
+  const end = performance.now() + 60_000;
   while (!(await holds())) {
     if (performance.now() > end) t.fail(`not in time: ${what}`);
     await delay(20);
@@ -232,6 +235,29 @@ test("a checkpoint that fails while the guest goes on shows in the status and in
     /export web: no checkpoint of the journal: .*cannot fold/,
   );
   await rmdir(inTheWay);
+});
+
+test("what was read once is served with the store gone, also by a worker that is started anew", async (t) => {
+  const { client, specification, state, storeDirectory } = await start(t);
+  const { port } = await client.putExport("web", specification);
+  let guest = await connect(port);
+  t.teardown(() => guest.close());
+  const path = async () => await lookup(guest, await lookup(guest, await mount(guest), "etc"), "motd");
+  t.is((await read(guest, await path())).toString(), "hello\n");
+  const trees = treesOf(fileServerFiles(state).cache);
+  await until(t, "the bits on the disk", async () => {
+    const [{ tree }] = await listCachedFiles(trees);
+    return (await verifyCachedTree(trees, tree, AbortSignal.timeout(30_000)))!.bytes > 0;
+  });
+  await rename(storeDirectory, `${storeDirectory}.away`);
+  const { worker } = await client.status();
+  process.kill(worker, "SIGKILL");
+  await until(t, "the export", async () => {
+    const status = await client.status().catch(() => undefined);
+    return status !== undefined && status.worker !== worker && status.exports[0]?.state === "serving";
+  });
+  guest = await connect(port);
+  t.is((await read(guest, await path())).toString(), "hello\n");
 });
 
 test("stopping it leaves no process and no socket, and the exports for the next start", async (t) => {
