@@ -22,7 +22,7 @@ import { baseSlot, maxSlots, rootId } from "./file-ids.ts";
  * Opens the layer that a URL names; `pinned` is the tree's id where this lineage has resolved the URL to a tree before.
  *
  * A rejection with a XenoError is an answer: the directory says EIO, and the URL is tried again some seconds later.
- * With the code `store-unavailable`, and with anything that is no XenoError, it is none: the operation is not done.
+ * With the codes `store-unavailable` and `store-throttled`, and with anything that is no XenoError, it is none: the operation is not done.
  */
 export type ResolveLayer = (
   url: string,
@@ -111,7 +111,7 @@ export class LayerTable {
     try {
       await this.#attach(place, () => this.#nextSlot(), signal);
     } catch (error) {
-      if (!(error instanceof XenoError) || error.code === "store-unavailable") throw error;
+      if (!(error instanceof XenoError) || isNoAnswer(error)) throw error;
       if (this.#refusals.size >= maxRefusals) this.#refusals.clear();
       this.#refusals.set(`${directory} ${url}`, { error, until: performance.now() + retryAfterMs });
     }
@@ -210,4 +210,9 @@ export interface Branch {
   readonly slot: number;
   readonly tree: Layer;
   readonly inode: number;
+}
+
+/** Whether the store could not be asked: what it would say may be had in a moment. */
+function isNoAnswer({ code }: XenoError): boolean {
+  return code === "store-unavailable" || code === "store-throttled";
 }

@@ -10,6 +10,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import type { Trust } from "../../xenostore/keys/key-ring.ts";
 import { treesOf } from "../../xenostore/pull/cache-files.ts";
+import { keepRefs } from "../../xenostore/pull/kept-refs.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { listRefs, resolveId, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
 import type { RetryPolicy } from "../../xenostore/pull/retry.ts";
@@ -59,7 +60,9 @@ export interface Layers {
   close(): Promise<void>;
 }
 
-export function openLayers({ store, trust, cacheDirectory, cacheBytes, retries, live, log }: LayersOptions): Layers {
+export function openLayers(options: LayersOptions): Layers {
+  const { trust, cacheDirectory, cacheBytes, retries, live, log } = options;
+  const store = keepRefs(options.store, path.join(cacheDirectory, "names"));
   const sources = new LiveSources(live ?? { allow: [] });
   const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes, retries });
   const remembered = path.join(cacheDirectory, "layouts");

@@ -37,7 +37,8 @@ async function followNames(host: Host, record: DomainRecord, signal: AbortSignal
   const { name, deployment } = record;
   const asked = { journal: host.records.journalOf(record), url: deployment.overlay };
   const { isChanged, tree } = await host.fileServer.follow(asked, signal).catch((error) => {
-    if (!(error instanceof XenoError && error.code === "store-unavailable")) throw error;
+    const isAway = error instanceof XenoError && ["store-unavailable", "store-throttled"].includes(error.code);
+    if (!isAway) throw error;
     host.log.warn({ domain: name, err: error }, "it starts over what it was deployed with");
     return { isChanged: false, tree: undefined };
   });

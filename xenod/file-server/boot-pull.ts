@@ -22,7 +22,7 @@ export interface BootPullOptions {
   /** Caps what is brought after the boot; without it, nothing is. */
   pace?(bytes: number, signal: AbortSignal): Promise<void>;
   log(text: string): void;
-  /** Default 20,000: how long nothing new was read once a boot has ended. */
+  /** Default 120,000: how long nothing new was read once a boot has ended; systemd waits 90 s for a device. */
   readonly quietMs?: number;
 }
 
@@ -39,7 +39,7 @@ interface Layer {
   readonly recording: Recording | undefined;
 }
 
-const defaultQuietMs = 20_000;
+const defaultQuietMs = 120_000;
 const lookEveryMs = 500;
 /** A boot that reads on and on is over, too. */
 const maxBootMs = 15 * 60_000;

@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
+import { PassingStoreError } from "../stores/object-store.ts";
 
 export interface RetryPolicy {
   readonly patienceMs: number;
@@ -39,7 +40,7 @@ export async function retryStore<T>(
     } catch (error) {
       signal.throwIfAborted();
       const failure = deadline?.aborted ? tooSlow(attemptMs!, error) : error;
-      const pause = pauseMs * (0.5 + random() / 2);
+      const pause = Math.max(pauseMs * (0.5 + random() / 2), retryAfter(failure));
       if (!isPassing(failure) || performance.now() + pause > end) throw failure;
       await delay(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
@@ -48,7 +49,12 @@ export async function retryStore<T>(
 
 /** Whether a failure may be gone in a moment. That an object is missing or damaged is an answer. */
 function isPassing(error: unknown): boolean {
-  return error instanceof XenoError && error.code === "store-unavailable";
+  return error instanceof PassingStoreError || (error instanceof XenoError && error.code === "store-unavailable");
+}
+
+/** Ms: a store that throttles says when it wants to be asked again. */
+function retryAfter(error: unknown): number {
+  return error instanceof PassingStoreError ? error.retryAfterMs : 0;
 }
 
 function tooSlow(attemptMs: number, cause: unknown): XenoError {
