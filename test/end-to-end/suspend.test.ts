@@ -87,7 +87,7 @@ test.serial("a request that was under way when the guest was suspended is answer
     process.kill(worker, "SIGCONT");
   }
   const count = await lastCount("guest");
-  await finish(server.client.suspend("guest", { goesOn: true }));
+  t.like(await finish(server.client.suspend("guest", { goesOn: true })), { domain: "guest" });
   await waitForCount(t, count + 3);
 });
 
