@@ -70,8 +70,13 @@ export async function openResidentSpace(options: Omit<ResidentOptions, "lock">):
   }
 }
 
-/** A fault also brings the missing chunks after it, up to so many bytes in all. */
-const readAheadBytes = 256 * 1024;
+/**
+ * Neighbours that are demanded come in one fetch of at most so many bytes; a fault also brings the missing chunks after it,
+ * up to fewer bytes in all. Of a Debian guest's boot, 256 KiB bring 11 % more than nothing ahead, 128 KiB 2 % (and need
+ * 97 requests instead of 106).
+ */
+const groupBytes = 256 * 1024;
+const readAheadBytes = 128 * 1024;
 const aheadBatchBytes = 2 ** 20;
 const aheadBatchChunks = 1024;
 const maxFetches = 8;
@@ -206,7 +211,7 @@ export class ResidentSpace implements AddressSpace {
       let bytes = this.#chunks.length(group[0]);
       for (let chunk = group[0] + 1; chunk < this.#chunks.count; chunk++) {
         bytes += this.#chunks.length(chunk);
-        if (bytes > readAheadBytes) break;
+        if (bytes > (demanded[0] === chunk ? groupBytes : readAheadBytes)) break;
         if (demanded[0] === chunk) demanded.shift();
         else if (this.has(chunk) || this.#flights.has(chunk)) break;
         group.push(chunk);
