@@ -2,6 +2,7 @@
 import { exitCodes, reportError } from "../control/cli/output.ts";
 import { bootUsage, runBoot } from "./boot/command.ts";
 import { controlUsage, runControl } from "./control/command.ts";
+import { fuseUsage, runFuse } from "./fuse/command.ts";
 import { journalUsage, runJournal } from "./journal/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { pullUsage, runPull } from "./pull/command.ts";
@@ -18,6 +19,7 @@ const benchmarks: Record<string, Benchmark> = {
   boot: { usage: bootUsage, run: runBoot },
   control: { usage: controlUsage, run: runControl },
   journal: { usage: journalUsage, run: runJournal },
+  fuse: { usage: fuseUsage, run: runFuse },
   nfs: { usage: nfsUsage, run: runNfs },
   store: { usage: storeUsage, run: runStore },
   pull: { usage: pullUsage, run: runPull },
