@@ -268,7 +268,8 @@ export class Log {
       return replay(payload, record <= marked);
     };
     const scanned = scanLogFile(file, filePath, header, take);
-    if (scanned.position.sequence > marked) rewrite(this.#disk, file, markedEnd, scanned.end);
+    // With its header, where none of its records is marked.
+    if (markedEnd < scanned.end) rewrite(this.#disk, file, markedEnd, scanned.end);
     this.#position = scanned.position;
     this.#end = scanned.end;
     this.bytes += scanned.end - fileHeaderBytes;

@@ -118,9 +118,17 @@ export class Segments {
 
   #readBytes(segment: number, position: number, target: Buffer): void {
     for (let done = 0; done < target.length; ) {
-      const count = fs.readSync(this.#open(segment), target, done, target.length - done, position + done);
+      const count = this.#readSome(segment, position + done, target.subarray(done));
       if (count === 0) throw this.#damage(segment, `ends at byte ${position + done}`);
       done += count;
+    }
+  }
+
+  #readSome(segment: number, position: number, target: Buffer): number {
+    try {
+      return fs.readSync(this.#open(segment), target, 0, target.length, position);
+    } catch (cause) {
+      throw new FileSystemError("EIO", `cannot read ${this.pathOf(segment)}: ${String(cause)}`);
     }
   }
 
@@ -236,7 +244,7 @@ export class Segments {
     if (this.#files.size >= maxOpenFiles) this.#closeOldest();
     const isNew = !this.#sizes.has(segment);
     const flags = fs.constants.O_RDWR | (isNew ? fs.constants.O_CREAT : 0);
-    const file = fs.openSync(this.pathOf(segment), flags, 0o600);
+    const file = openOrRead(this.pathOf(segment), flags);
     this.#files.set(segment, file);
     if (isNew) {
       this.#sizes.set(segment, 0);
@@ -252,5 +260,15 @@ export class Segments {
       fs.closeSync(file);
       return;
     }
+  }
+}
+
+/** What cannot be written any more, as its host remounted it read-only, can still be read. */
+function openOrRead(file: string, flags: number): number {
+  try {
+    return fs.openSync(file, flags, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EROFS" || (flags & fs.constants.O_CREAT) !== 0) throw error;
+    return fs.openSync(file, fs.constants.O_RDONLY);
   }
 }
