@@ -261,7 +261,7 @@ test.serial(
       init: "/sbin/phoenix",
       restart: "always" as const,
     };
-    await server.client.deploy({ ...wanted, id: randomUUID() });
+    await server.client.waitForTask((await server.client.deploy({ ...wanted, id: randomUUID() })).task);
     const console = join(server.stateDirectory, "domains/phoenix/console.log");
     const waitForBoot = async (boot: number) => {
       const end = performance.now() + 120_000;

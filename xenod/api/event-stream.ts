@@ -17,6 +17,8 @@ export function streamEvents(response: ServerResponse, feed: EventFeed, present:
     else response.write(text);
   };
   const send = (event: ServerEvent) => write(`event: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`);
+  // The answer's head leaves with its first bytes, and there may be nothing to tell for long.
+  write(": events\n\n");
   for (const event of present) send(event);
   const stop = feed.listen(send);
   const heartbeat = setInterval(() => write(": alive\n\n"), heartbeatMs);

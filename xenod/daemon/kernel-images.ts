@@ -39,11 +39,17 @@ const pieceBytes = 1024 * 1024;
 export class KernelImages {
   readonly #directory: string;
   readonly #layers: Layers;
+  readonly #openAlone: (cacheDirectory: string) => Layers;
   readonly #queues = new SerialQueues();
 
-  constructor(directory: string, layers: Layers) {
+  /**
+   * A kernel that lies in an overlay is taken out through a cache of its own, which `openAlone` opens: the file server may have
+   * that overlay open, and a cached tree has one owner.
+   */
+  constructor(directory: string, layers: Layers, openAlone: (cacheDirectory: string) => Layers = () => layers) {
     this.#directory = directory;
     this.#layers = layers;
+    this.#openAlone = openAlone;
   }
 
   /** Removes what an extraction left that was killed. */
@@ -67,7 +73,23 @@ export class KernelImages {
 
   async #extract({ url, tree: pinned, folder, id }: Extraction, signal: AbortSignal): Promise<string> {
     const temporary = join(this.#directory, `${id}.tmp`);
-    const { tree, close } = await this.#layers.open(url, pinned, signal);
+    const cache = join(this.#directory, `${id}-cache.tmp`);
+    const layers = folder === "" ? this.#layers : this.#openAlone(cache);
+    try {
+      return await this.#takeOut(layers, { url, tree: pinned, folder, id }, temporary, signal);
+    } finally {
+      if (layers !== this.#layers) await layers.close();
+      await rm(cache, { recursive: true, force: true });
+    }
+  }
+
+  async #takeOut(
+    layers: Layers,
+    { url, tree: pinned, folder, id }: Extraction,
+    temporary: string,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { tree, close } = await layers.open(url, pinned, signal);
     try {
       const where = { url, tree, directory: findFolder(url, tree, folder) };
       await rm(temporary, { recursive: true, force: true });

@@ -191,7 +191,9 @@ export class XenoServer {
           record === undefined ? { kind: "domain-removed", name } : { kind: "domain", domain: withoutContents(record) },
         ),
       ),
-      kernels: new KernelImages(join(stateDirectory, "kernels"), layers),
+      kernels: new KernelImages(join(stateDirectory, "kernels"), layers, (cacheDirectory) =>
+        openLayers({ store, trust: readTrust(options.trustDirectory), cacheDirectory }),
+      ),
       domains: new Map(),
       queues: new SerialQueues(),
       onEnd: (record) => this.#restarts.consider(record),

@@ -40,6 +40,8 @@ const refused =
 /** No one asks for these MACs or next hops: they are told. */
 const mac = { inner: "02:78:65:6e:02:02", outer: "02:78:65:6e:02:01" };
 const hop = { inner: "169.254.3.2", outer: "169.254.3.1" };
+/** For commands whose failure is an answer. */
+const tolerant = { reject: false, env: systemEnvironment, stdin: "ignore" } as const;
 const innerDevice = "x0";
 const devicePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/;
 const networkPattern = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/;
@@ -54,11 +56,14 @@ export async function createHostUplink(uplink: HostUplink): Promise<void> {
   for (const network of [pool, ...(uplink.allow ?? [])])
     if (!networkPattern.test(network))
       throw new XenoError("uplink-invalid", `"${network}" is no IPv4 network`, { hint: "as 10.1.2.0/24" });
-  const { failed } = await execa("ip", ["link", "show", outer], { reject: false, env: systemEnvironment });
-  if (failed)
+  const isThere = (await hasDevice([], outer)) && (await hasDevice(["-n", namespace], innerDevice));
+  if (!isThere) {
+    // One end alone is left for a moment where the namespace was made anew.
+    await execa("ip", ["link", "delete", outer], tolerant);
     await configureDevices(namespace, [
       `link add ${innerDevice} address ${mac.inner} type veth peer name ${outer} address ${mac.outer} netns ${process.pid}`,
     ]);
+  }
   await configureDevices(namespace, [
     `link set ${innerDevice} up`,
     `neigh replace ${hop.outer} lladdr ${mac.outer} dev ${innerDevice} nud permanent`,
@@ -76,9 +81,12 @@ export async function createHostUplink(uplink: HostUplink): Promise<void> {
 
 /** Missing is fine. */
 export async function removeHostUplink(uplink: Pick<HostUplink, "prefix" | "server">): Promise<void> {
-  const tolerant = { reject: false, env: systemEnvironment, stdin: "ignore" } as const;
   await execa("ip", ["link", "delete", nameDevice(uplink)], tolerant);
   await execa("nft", ["delete", "table", "ip", nameTable(uplink)], tolerant);
+}
+
+async function hasDevice(where: readonly string[], device: string): Promise<boolean> {
+  return !(await execa("ip", [...where, "link", "show", device], tolerant)).failed;
 }
 
 function writeRules(uplink: HostUplink, outer: string): string {

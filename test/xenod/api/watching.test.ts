@@ -6,10 +6,12 @@ import { run } from "./running-xenod.ts";
 
 test("events tell what there is, then each change of domains and tasks", async (t) => {
   const { client, published } = await run(t);
+  const nothingYet = client.events(AbortSignal.timeout(60_000)).next();
   const url = await publishFiles(published, "service", { "etc/motd": "hello\n" });
   const wanted = { overlay: url, kernel: url, memoryMiB: 128, cpus: 1, files: [{ path: "/etc/secret", content: "s" }] };
   const before = await client.deploy({ ...wanted, id: "request-1", name: "before" });
   await client.waitForTask(before.task).catch(() => {});
+  t.is((await nothingYet).value?.kind, "task", "who listened before there was anything is told of it too");
   const ending = new AbortController();
   const seen: ServerEvent[] = [];
   let isDeployed = false;
