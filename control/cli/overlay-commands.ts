@@ -44,8 +44,8 @@ Example:
   addOverlayNames(overlay);
 
   const publish = new Command("publish")
-    .description("sign a journal's changes, or a directory, and put them into the XenoStore")
-    .argument("<source>", "a journal or a directory")
+    .description("sign a journal's changes, a directory or a tarball, and put them into the XenoStore")
+    .argument("<source>", "a journal, a directory or a tarball")
     .argument("<url>", "xenostore://OWNER/NAME[@VERSION]")
     .option("--key <name>", "the key to sign with (default: the owner's name)")
     .addHelpText("after", "\nExample:\n  xeno publish ./changes xenostore://demo/apache")

@@ -1,4 +1,5 @@
-/** Publishing an overlay: a journal is sealed over the layers it was made on, a directory is taken as it is. */
+/** Publishing an overlay: a journal is sealed over the layers it was made on, a directory or a tarball is taken as it is. */
+import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import { holdsJournal } from "../../cowfs/journals/identity.ts";
@@ -16,13 +17,15 @@ import { formatOverlayUrl, parseOverlayUrl } from "../../xenostore/refs/overlay-
 import { currentVersion, type StoredTree } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
 import { importDirectory } from "../import/import-directory.ts";
+import type { ImportOptions } from "../import/import-options.ts";
+import { importTar } from "../import/import-tar.ts";
 import type { Layers } from "../layers/open-layers.ts";
 
 export interface OverlayPublication {
   readonly layers: Layers;
   readonly store: ObjectStore;
   readonly key: SigningKey;
-  /** A journal's directory, or any other directory. */
+  /** A journal's directory, any other directory, or a tarball. */
   readonly source: string;
   /** `xenostore://demo/apache`; without a version it gets one from its content. */
   readonly url: string;
@@ -40,9 +43,17 @@ export interface PublishedOverlay extends Published {
 /** Throws what sealing and publishing throw, and `version-exists` where another tree has that version. */
 export async function publishOverlay(wanted: OverlayPublication): Promise<PublishedOverlay> {
   const name = parseOverlayUrl(wanted.url);
-  const isJournal = holdsJournal(wanted.source);
-  if (!isJournal) await requireDirectory(wanted.source);
-  return isJournal ? await publishJournal(wanted, name) : await publishDirectory(wanted, name);
+  if (holdsJournal(wanted.source)) return await publishJournal(wanted, name);
+  const found = await fs.stat(wanted.source).catch(() => undefined);
+  if (found?.isDirectory() === true)
+    return await publishFiles(wanted, name, (sink, options) => importDirectory(wanted.source, sink, options));
+  if (found?.isFile() === true)
+    return await publishFiles(wanted, name, (sink, options) =>
+      importTar(createReadStream(wanted.source), sink, options),
+    );
+  throw new XenoError("source-missing", `${wanted.source} is no journal, directory or tarball`, {
+    hint: "xeno overlay build makes a journal; any directory or tarball can be published as it is.",
+  });
 }
 
 type Name = ReturnType<typeof parseOverlayUrl>;
@@ -84,9 +95,13 @@ async function mountBelow(root: TreeNode, url: string, sink: ContentSink, source
   );
 }
 
-async function publishDirectory(wanted: OverlayPublication, name: Name): Promise<PublishedOverlay> {
+async function publishFiles(
+  wanted: OverlayPublication,
+  name: Name,
+  read: (sink: ContentSink, options: ImportOptions) => Promise<TreeNode>,
+): Promise<PublishedOverlay> {
   const { publication, replaces } = await begin(wanted, name, []);
-  const root = await importDirectory(wanted.source, publication, { signal: wanted.signal });
+  const root = await read(publication, { signal: wanted.signal });
   return await commit(wanted, name, { publication, replaces }, root, []);
 }
 
@@ -118,12 +133,4 @@ function measure(root: TreeNode): { files: number; bytes: number } {
     for (const child of node.children?.values() ?? []) if (child !== "whiteout") seen.add(child);
   }
   return { files: seen.size, bytes };
-}
-
-async function requireDirectory(directory: string): Promise<void> {
-  const found = await fs.stat(directory).catch(() => undefined);
-  if (found?.isDirectory() !== true)
-    throw new XenoError("source-missing", `${directory} is neither a journal nor a directory`, {
-      hint: "xeno overlay build makes a journal; any directory can be published as it is.",
-    });
 }

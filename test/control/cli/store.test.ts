@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "ava";
+import { execa } from "execa";
 import { makeXeno } from "./xeno.ts";
 
 test("overlays are listed, shown, compared, tagged and removed, and what nobody needs any more is collected", async (t) => {
@@ -13,6 +14,19 @@ test("overlays are listed, shown, compared, tagged and removed, and what nobody 
   };
   const first = await publish("1", { "etc/a": "same", "etc/b": "one", "etc/gone": "x" });
   const second = await publish("2", { "etc/a": "same", "etc/b": "two", "etc/new": "x" });
+  await execa("tar", [
+    "--create",
+    "--format=posix",
+    "--zstd",
+    "--file",
+    xeno.at("2.tar.zst"),
+    "--directory",
+    xeno.at("2"),
+    ".",
+  ]);
+  const packed = await xeno.json("publish", xeno.at("2.tar.zst"), "xenostore://demo/packed@1");
+  t.is(packed.tree, second.tree, "the same content is the same tree, wherever it comes from");
+  t.is((await xeno.json("overlay", "rm", "xenostore://demo/packed")).length, 1);
   t.true(second.reusedChunks >= 2, "the version before is an ancestor");
   const listed = await xeno.json("overlay", "ls");
   t.deepEqual(
