@@ -13,7 +13,8 @@ export async function measureCommand(
   command: readonly string[],
   options: { readonly env?: Readonly<Record<string, string>>; readonly signal: AbortSignal },
 ): Promise<Cost> {
-  const script = 'TIMEFORMAT="%R %U %S"; { time "$@" > /dev/null 2> "$ERRORS"; } 2>&1; exit $?';
+  const script =
+    'TIMEFORMAT="%R %U %S"; { time setpriv --pdeathsig KILL "$@" > /dev/null 2> "$ERRORS"; } 2>&1; exit $?';
   const errors = `/tmp/xeno-bench-store-${process.pid}.err`;
   const { stdout, exitCode } = await execa("bash", ["-c", script, "bash", ...command], {
     env: { ...systemEnvironment, ERRORS: errors, ...options.env },
