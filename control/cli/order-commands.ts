@@ -30,7 +30,7 @@ export function createOrderCommands(): Command {
         .choices(Object.keys(policies))
         .default("exclusive"),
     )
-    .addHelpText("after", "\nExample:\n  xeno order new http://127.0.0.1:9000 5.00 --id first --json > order.json")
+    .addHelpText("after", "\nExample:\n  xeno order new http://127.0.0.1:9000 5.00 --id first")
     .action(async (address: string, amount: string, flags: NewFlags, command: Command) => {
       const { json, home } = readContext(command);
       const client = await openAccount(home, parseAddress(address), "client");

@@ -8,14 +8,8 @@ import { execa } from "execa";
 import { localPrefix } from "../../control/cli/run-server.ts";
 import { waitForPage } from "../../control/demo/pages.ts";
 import { forwardPorts } from "../../xenod/links/forwarder.ts";
-import {
-  configureDevices,
-  createNamespace,
-  deleteNamespace,
-  joinNames,
-  namespacePath,
-} from "../../xenod/links/namespaces.ts";
-import { sweepLinks } from "../../xenod/links/sweep.ts";
+import { configureDevices, createNamespace, joinNames, namespacePath } from "../../xenod/links/namespaces.ts";
+import { claimPrefix, sweepLinks } from "../../xenod/links/sweep.ts";
 import { systemEnvironment } from "../../xenod/system-path.ts";
 import { makeXeno, poll, type RunningCommand, type Xeno } from "../control/cli/xeno.ts";
 import { publishPageGuest } from "./page-guest.ts";
@@ -41,9 +35,9 @@ let a: RunningCommand;
 test.before(async () => {
   const t = { teardown: (act: () => unknown) => cleanup.defer(async () => void (await act())) };
   xeno = await makeXeno(t);
-  t.teardown(async () => {
-    for (const namespace of [host, world]) await deleteNamespace(namespace);
-  });
+  // Where this process is killed, the next sweep of any finds what it left.
+  await claimPrefix(prefix);
+  t.teardown(async () => void (await sweepLinks(prefix)));
   t.teardown(async () => {
     for (const { name } of await xeno.json("server", "ls")) await xeno.run(["server", "stop", name, "--grace", "1"]);
     await sweepLinks(localPrefix(xeno.home));
