@@ -32,10 +32,16 @@ test("an unknown scheme, template or overlay is told with near names", async (t)
       /xenostore:\/\/demo\/tiny/,
     ],
     [
-      ["serve", "nfs://host/path", "--listen", "127.0.0.1:0", "--journal", xeno.at("none")],
+      ["serve", "ftp://host/path", "--listen", "127.0.0.1:0", "--journal", xeno.at("none")],
       "scheme-unknown",
-      /nfs:\/\/host/,
+      /ftp:\/\/host/,
       /template:\/\//,
+    ],
+    [
+      ["serve", "nfs://host/path", "--listen", "127.0.0.1:0", "--journal", xeno.at("none")],
+      "layer-forbidden",
+      /nfs:\/\/host/,
+      /--allow-layer/,
     ],
     [["publish", xeno.at("overlay"), "xenostore://demo"], "overlay-name", /names no overlay/, /OWNER\/NAME/],
     [["template", "resolve", "template://small"], "template-name", /has no version/, /NAME\/VERSION/],

@@ -6,18 +6,22 @@ const cuts = 25;
 const lives = 5;
 const rounds = 3;
 
+// One after the other: the recorder takes the place of the process's file system.
 for (const part of ["first", "second", "third"])
-  test(`whatever a crash leaves, what was promised is there, the rest is a prefix, and opening again shows the same: ${part} part`, async (t) => {
-    const counts: Record<string, number> = {};
-    const count = (what: string, by = 1) => {
-      counts[what] = (counts[what] ?? 0) + by;
-    };
-    const first = Math.floor(Math.random() * 2 ** 31);
-    for (let seed = first; seed < first + rounds; seed++)
-      try {
-        await runCrashes({ seed, lives, operations: 40, cuts, count });
-      } catch (error) {
-        throw new Error(`again: npm run soak -- crash --seed ${seed}`, { cause: error });
-      }
-    t.is(counts.kills + counts["power cuts"], rounds * lives * cuts);
-  });
+  test.serial(
+    `whatever a crash leaves, what was promised is there, the rest is a prefix, and opening again shows the same: ${part} part`,
+    async (t) => {
+      const counts: Record<string, number> = {};
+      const count = (what: string, by = 1) => {
+        counts[what] = (counts[what] ?? 0) + by;
+      };
+      const first = Math.floor(Math.random() * 2 ** 31);
+      for (let seed = first; seed < first + rounds; seed++)
+        try {
+          await runCrashes({ seed, lives, operations: 40, cuts, count });
+        } catch (error) {
+          throw new Error(`${error}; again: npm run soak -- crash --seed ${seed}`, { cause: error });
+        }
+      t.is(counts.kills + counts["power cuts"], rounds * lives * cuts);
+    },
+  );
