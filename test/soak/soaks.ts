@@ -1,7 +1,8 @@
 /** The soaks by name. */
 import { crash, disk } from "./crash.ts";
 import { fuzz } from "./fuzz.ts";
+import { guest } from "./guest.ts";
 import { kill } from "./kill.ts";
 import type { Soak } from "./soak.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = { crash, disk, fuzz, kill };
+export const soaks: Readonly<Record<string, Soak>> = { crash, disk, fuzz, guest, kill };
