@@ -8,7 +8,14 @@ import { createLink } from "../links/guest-link.ts";
 import { readBootId } from "../processes.ts";
 import type { DeploymentStep, DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
-import { describeDomain, describeExport, describeGuestLink, type Host, releaseResources } from "./host.ts";
+import {
+  describeDomain,
+  describeExport,
+  describeGuestLink,
+  type Host,
+  prepareKernel,
+  releaseResources,
+} from "./host.ts";
 
 export interface BringUp {
   /** Laid over the root first: where the guest has never run. */
@@ -29,6 +36,8 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
   const undoLater = (what: string, act: () => Promise<void>) =>
     undo.defer(() => act().catch((error) => log.error({ domain: name, error }, `cannot take back ${what}`)));
 
+  const image = await prepareKernel(host, record, signal);
+
   // (R1) in domain-record.ts.
   record.link = true;
   record.exported = true;
@@ -46,7 +55,7 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
     });
 
   signal.throwIfAborted();
-  const domain = await hypervisor.create(await describeDomain(host, record, link, signal), signal);
+  const domain = await hypervisor.create(describeDomain(host, record, link, image), signal);
   undoLater("the domain", () => domain.destroy());
   step("hypervisor");
 

@@ -10,7 +10,7 @@ import type { AddressPool } from "./address-pool.ts";
 import type { PortSettings } from "./admit-ports.ts";
 import { locateKernel } from "./deployment.ts";
 import type { DomainRecord, DomainRecords } from "./domain-record.ts";
-import type { KernelImages } from "./kernel-images.ts";
+import type { KernelImage, KernelImages } from "./kernel-images.ts";
 
 export interface Host {
   readonly name: string;
@@ -63,17 +63,25 @@ export function describeExport(host: Host, record: DomainRecord): ExportSpecific
   };
 }
 
+/** The files of the domain's kernel. Throws `kernel-unusable`: ask for it before anything is made for the domain. */
+export function prepareKernel(
+  host: Host,
+  { deployment, kernelTree }: DomainRecord,
+  signal: AbortSignal,
+): Promise<KernelImage> {
+  const { url, folder } = locateKernel(deployment);
+  return host.kernels.prepare(url, kernelTree, signal, folder);
+}
+
 /** What the hypervisor is asked for, each time the same: configuration is Xenod's own to make. */
-export async function describeDomain(
+export function describeDomain(
   host: Host,
   record: DomainRecord,
   link: GuestLink,
-  signal: AbortSignal,
-): Promise<DomainSpecification> {
-  const { name, deployment, kernelTree } = record;
+  image: KernelImage,
+): DomainSpecification {
+  const { name, deployment } = record;
   const { memoryMiB, cpus, cpu } = deployment;
-  const { url, folder } = locateKernel(deployment);
-  const image = await host.kernels.prepare(url, kernelTree, signal, folder);
   const directory = host.records.directoryOf(name);
   const share = cpu && { cpu: { peakMsPerSecond: cpus * 1000, ...cpu } };
   const commandLine = composeCommandLine(image.commandLine, record);

@@ -16,7 +16,14 @@ import { createLink } from "../links/guest-link.ts";
 import { readBootId } from "../processes.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { followDomain } from "./follow-domain.ts";
-import { describeDomain, describeExport, describeGuestLink, type Host, releaseResources } from "./host.ts";
+import {
+  describeDomain,
+  describeExport,
+  describeGuestLink,
+  type Host,
+  prepareKernel,
+  releaseResources,
+} from "./host.ts";
 import { tellGuest } from "./suspend-domain.ts";
 
 export type ResumeStep = "intended" | "forked" | "fileServer" | "hypervisor" | "running" | "resumed";
@@ -64,7 +71,7 @@ export async function resumeDomain(
     const link = await createLink(describeGuestLink(host, record));
     await fileServer.putExport(name, describeExport(host, record), signal);
     await onStep("fileServer");
-    const specification = await describeDomain(host, record, link, signal);
+    const specification = describeDomain(host, record, link, await prepareKernel(host, record, signal));
     const memory = records.checkpointsOf(from.domain.name).readMemory(manifest);
     domain = await hypervisor.restore(specification, memory, manifest.platform, signal);
     await onStep("hypervisor");

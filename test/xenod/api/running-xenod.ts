@@ -1,4 +1,5 @@
 /** A Xenod in the test's own process, without any guest. */
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { pino } from "pino";
@@ -15,7 +16,7 @@ export async function run(t: ExecutionContext) {
   const log = pino({ level: "silent" });
   const options = {
     ...{ name: "a", stateDirectory, store, trustDirectory, log },
-    ...{ linkPrefix: `xeno-api${process.pid}`, addressPool: "10.77.1.0/24" },
+    ...{ linkPrefix: `xeno-api${process.pid}-${randomBytes(3).toString("hex")}`, addressPool: "10.77.1.0/24" },
   };
   const ending = new AbortController();
   const { promise: ready, resolve: onReady } = Promise.withResolvers<ReadyServer>();
