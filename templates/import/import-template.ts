@@ -4,7 +4,6 @@
  * Objects are named by their hashes and nothing names the tree before the ref does, so an import that is interrupted
  * leaves no half template; the next one sends only what the store lacks.
  */
-import { createReadStream } from "node:fs";
 import { encodeTree } from "../../cowfs/trees/encode.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
@@ -18,6 +17,7 @@ import { importDirectory } from "./import-directory.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { importTar } from "./import-tar.ts";
 import { importImage } from "./oci/import-image.ts";
+import { openArchive } from "./open-archive.ts";
 
 export type TemplateSource =
   | { readonly kind: "debian"; readonly release: string; readonly variant?: DebianImportOptions["variant"] }
@@ -66,7 +66,10 @@ async function readSource(source: TemplateSource, sink: ContentSink, options: Im
     case "debian":
       return importDebian(source.release, sink, { ...options, variant: source.variant });
     case "tar":
-      return importTar(createReadStream(source.file), sink, { ...options, ociWhiteouts: source.ociWhiteouts });
+      return importTar(await openArchive(source.file, options.signal), sink, {
+        ...options,
+        ociWhiteouts: source.ociWhiteouts,
+      });
     case "image":
       return importImage(source, sink, options);
     case "directory":
