@@ -25,6 +25,11 @@ export interface MountOptions {
    * of the same journal): then every lookup and open asks.
    */
   validSeconds?: number;
+  /**
+   * Other file systems will be mounted inside, as in a chroot. Then the kernel is not told to forget names when a `.mount`
+   * changes or is found: forgetting the name of a mount point, it takes off what is mounted there (d_invalidate).
+   */
+  holdsMounts?: boolean;
   /** Unmounts when it aborts. */
   signal?: AbortSignal;
   /** Told of errors that callers saw as EIO and that are no answer of the file system. */
@@ -55,7 +60,7 @@ export async function mountFileSystem(
   directory: string,
   options: MountOptions,
 ): Promise<FuseMount> {
-  const { signal, onError = () => {}, validSeconds = aDaySeconds } = options;
+  const { signal, onError = () => {}, validSeconds = aDaySeconds, holdsMounts = false } = options;
   signal?.throwIfAborted();
   const path = await checkMountPoint(directory);
   const device = openSync(devicePath, "r+");
@@ -65,7 +70,7 @@ export async function mountFileSystem(
     failure ??= { error };
     if (point !== undefined) detach(point, { force: true }).catch(onError);
   };
-  const session = new Session(fileSystem, { device, validSeconds, onFailure: fail, onError });
+  const session = new Session(fileSystem, { device, validSeconds, holdsMounts, onFailure: fail, onError });
   try {
     point = await attach(device, path, {
       name: options.name,

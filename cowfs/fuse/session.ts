@@ -32,6 +32,8 @@ export interface SessionOptions {
   /** The open /dev/fuse. */
   readonly device: number;
   readonly validSeconds: number;
+  /** Names stay known: see MountOptions in mount.ts. */
+  readonly holdsMounts?: boolean;
   /** Told once, when the session cannot go on: the disk refused a flush. */
   readonly onFailure: (error: unknown) => void;
   /** Told of every error that is not an answer of the file system; the caller of the operation gets EIO. */
@@ -91,7 +93,7 @@ export class Session implements MountContext {
     const { mountCount } = this.fileSystem;
     if (mountCount === this.#mountCount) return;
     this.#mountCount = mountCount;
-    if (this.validSeconds === 0) return;
+    if (this.validSeconds === 0 || this.#options.holdsMounts) return;
     this.#notify(notifyNewEpoch, nothing);
     for (const id of [this.fileSystem.rootId, ...this.nodes.directories])
       this.#notify(notifyInvalidateInode, this.#describeInode(id, 0n));

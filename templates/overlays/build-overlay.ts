@@ -65,6 +65,7 @@ async function runInUnion(union: UnionFileSystem, script: Buffer, build: Overlay
       name: build.from,
       allowDevices: true,
       allowSetuid: true,
+      holdsMounts: true,
       signal: build.signal,
     });
     try {

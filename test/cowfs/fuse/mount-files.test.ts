@@ -61,3 +61,16 @@ test("a .mount that cannot be honoured is an I/O error that can be mended throug
   t.is(output, "mine\nInput/output error\nInput/output error\nnonsense\nmine\nonly");
   t.regex(s.errors[0].message, /^\/d\/\.mount:1: 'nonsense' is not a URL/);
 });
+
+test("what is mounted inside stays mounted when a .mount changes, where that was said to be so", async (t) => {
+  const s = await openScratch(t, { layers: { "test://layer": layer } });
+  const { shell } = await mountForTest(t, s.fs, { holdsMounts: true });
+  // A mount namespace of its own: whatever happens, the tmpfs ends with it.
+  const output = await shell(`
+    mkdir inside d
+    unshare --mount --propagation private sh -euc '
+      mount -t tmpfs tmpfs inside; echo kept > inside/file
+      echo test://layer > d/.mount; ls d > /dev/null
+      cat inside/file; umount inside'`);
+  t.is(output, "kept");
+});
