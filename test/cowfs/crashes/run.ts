@@ -18,9 +18,10 @@ import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
 import { choose, createRandom, type Random } from "../../random.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
 import { describeState } from "../journals/scratch.ts";
+import { modelOf } from "../union/fill-model.ts";
 import { type Operation, operation, perform } from "../union/operations.ts";
 import { type Seen, snapshot } from "../union/snapshot.ts";
-import { createFilledModel, resolve, stacks, warmUp } from "../union/stacks.ts";
+import { resolve, stacks, warmUp } from "../union/stacks.ts";
 import { afterKill, afterPowerLoss, type DiskImage, readImage, writeImage } from "./disk-image.ts";
 import type { DiskCall, DiskHistory } from "./recorder.ts";
 import { Recording, setBootId } from "./recorder.ts";
@@ -108,7 +109,7 @@ class CrashRun {
     this.#random = createRandom(options.seed);
     const { base, layers } = choose(this.#random, Object.values(stacks));
     this.#base = base;
-    this.#makeModel = () => createFilledModel(layers);
+    this.#makeModel = () => modelOf(layers);
     this.#states.push(snapshot(this.#makeModel()));
   }
 

@@ -4,40 +4,14 @@ import path from "node:path";
 import test from "ava";
 import fc from "fast-check";
 import { runWithFaults } from "../../../cowfs/fault.ts";
-import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import { openUnion, type UnionFileSystem } from "../../../cowfs/union/union.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
-import { Comparison, modelOf, text } from "./fill-model.ts";
-import { directory, resolveFrom, symlink } from "./layers.ts";
+import { Comparison, modelOf } from "./fill-model.ts";
 import { operation, perform } from "./operations.ts";
 import { root } from "./snapshot.ts";
+import { resolve, stacks } from "./stacks.ts";
 
 const signal = AbortSignal.timeout(600_000);
-
-const shared = text("one file with two names");
-const template = directory({
-  a: directory({
-    a: text("lower a/a"),
-    b: directory({ c: text("deep") }),
-    c: symlink("a"),
-    d: directory({ c: shared }),
-  }),
-  b: directory({ a: directory({}), b: text("hidden by the overlay") }),
-  c: text("a file of the template", 0o4755),
-  d: shared,
-});
-const overlay = directory({
-  a: directory({ a: text("upper a/a"), b: directory({ d: "whiteout", a: text("added") }), d: directory({}) }),
-  b: directory({ c: text("opaque") }, true),
-  c: "whiteout",
-  ".mount": text("ro test://template\n"),
-});
-const stacks: Record<string, { base?: string; layers: TreeNode[] }> = {
-  "no layer": { layers: [] },
-  "one layer": { base: "test://template", layers: [template] },
-  "an overlay over a template": { base: "test://overlay", layers: [overlay, template] },
-};
-const resolve = resolveFrom({ "test://template": template, "test://overlay": overlay });
 
 /** What happens between two operations: nothing mostly. */
 const event = fc.oneof(
