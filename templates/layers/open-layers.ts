@@ -49,6 +49,8 @@ export interface Layers {
   open(url: string, pinned: string | undefined, signal?: AbortSignal): Promise<OpenedTree>;
   /** The files of a live URL (isLiveUrl), until `close`. Throws `layer-malformed`, `layer-forbidden`, `layer-unreachable`. */
   openLive(url: string): Promise<OpenedSource>;
+  /** What vouches for a tree that `url` meant once, with what that lies over, whatever its name means now. */
+  locate(url: string, tree: string, signal?: AbortSignal): Promise<Ref>;
   /** A URL that means this tree for ever, for a layer that `url` meant. */
   pin(url: string, tree: string, signal?: AbortSignal): Promise<string>;
   /** The pack map of a tree that was opened here. */
@@ -86,12 +88,14 @@ export function openLayers(options: LayersOptions): Layers {
   }
 
   async function findRef(url: string, pinned: string, signal?: AbortSignal): Promise<Ref> {
-    const ref = await resolveUrl(url, signal);
-    if (ref.tree === pinned) return ref;
+    // By its id first: its name may mean another tree by now, or be gone.
     if (url.startsWith("template://")) return await resolveUrl(formatTemplateName({ kind: "id", id: pinned }), signal);
+    if (!url.startsWith(overlayScheme)) return await resolveUrl(url, signal);
     const { owner, name } = parseOverlayUrl(url);
     const known = await resolveId(store, trust, owner, pinned, { signal });
     if (known?.name === name) return known;
+    const ref = await resolveUrl(url, signal);
+    if (ref.tree === pinned) return ref;
     for (const { name: other, version } of await listRefs(store, owner)) {
       if (other !== name || version === currentVersion) continue;
       const older = await resolveRef(store, trust, owner, name, version, { signal });
@@ -124,6 +128,7 @@ export function openLayers(options: LayersOptions): Layers {
     openLive: (url) => sources.open(url),
     resolveUrl,
     open,
+    locate: findRef,
     async pin(url, tree, signal) {
       if (url.startsWith("template://")) return formatTemplateName({ kind: "id", id: tree });
       return formatOverlayUrl(await findRef(url, tree, signal));

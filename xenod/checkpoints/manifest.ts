@@ -24,6 +24,10 @@ export const CheckpointManifest = Type.Object(
     deployment: Deployment,
     overlayTree: Hash,
     kernelTree: Hash,
+    /** What its journal lies over. */
+    layers: Type.Optional(
+      Type.Array(Type.Object({ url: Type.String({ maxLength: 1024 }), tree: Hash }), { maxItems: 8192 }),
+    ),
     /** See `Domain.platform`. */
     platform: Type.String({ maxLength: 200 }),
     /** The routable address that the guest believes to be its own. */

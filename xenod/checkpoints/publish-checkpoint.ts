@@ -12,6 +12,7 @@ import { createDirectoryNode, createFileNode, type TreeNode } from "../../cowfs/
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import { beginPublication, type Publication } from "../../xenostore/publish/publication.ts";
 import { formatOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
+import type { StoredTree } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
 import type { CheckpointManifest } from "./manifest.ts";
 
@@ -22,6 +23,8 @@ export interface CheckpointPublication {
   readonly memoryFile: string;
   /** A fork at the checkpoint's pin that nobody has opened. */
   readonly journal: string;
+  /** Without these trees nobody can resume it: the store keeps them while it is published. */
+  readonly needed: readonly StoredTree[];
   /** Pack maps of trees that the store holds: of earlier checkpoints of this guest. */
   readonly ancestors: readonly string[];
   readonly signal: AbortSignal;
@@ -38,7 +41,7 @@ export interface PublishedCheckpoint {
 export const checkpointOwnerPrefix = "xenoserver+";
 
 export async function publishCheckpoint(publication: CheckpointPublication): Promise<PublishedCheckpoint> {
-  const { store, key, manifest, memoryFile, journal, ancestors, signal } = publication;
+  const { store, key, manifest, memoryFile, journal, needed, ancestors, signal } = publication;
   const content = await beginPublication(store, { ancestors, signal });
   const root = createDirectoryNode({ permissions: 0o700 });
   const add = async (file: string, folder: Map<string, TreeNode | "whiteout">, name: string) => {
@@ -56,7 +59,10 @@ export async function publishCheckpoint(publication: CheckpointPublication): Pro
   const owner = `${checkpointOwnerPrefix}${manifest.server}`;
   // A domain of the same name may come again, and count from 1.
   const version = `${manifest.number}-${manifest.created.toString(36)}`;
-  const { ref, newBytes, sentBytes } = await content.commit(root, { owner, name: manifest.domain, version, key });
+  const { ref, newBytes, sentBytes } = await content.commit(root, {
+    ...{ owner, name: manifest.domain, version, key },
+    keeps: needed,
+  });
   return { url: formatOverlayUrl({ owner, name: manifest.domain, version }), layout: ref.layout, newBytes, sentBytes };
 }
 

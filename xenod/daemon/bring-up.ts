@@ -46,6 +46,7 @@ export async function bringUp(host: Host, record: DomainRecord, { files, onStep,
   const link = await createLink(describeGuestLink(host, record));
   const { events, ...opened } = await fileServer.putExport(name, describeExport(host, record), signal);
   const { hasInit } = files.length === 0 ? opened : await fileServer.layFiles(name, files, signal);
+  record.layers = opened.layers;
   step("template", events.layers);
   step("overlay", events.opened);
   step("fileServer", events.listening);

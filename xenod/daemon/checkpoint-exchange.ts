@@ -7,12 +7,13 @@ import { join } from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
+import type { StoredTree } from "../../xenostore/refs/ref.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
 import { fetchFiles, readManifest, requireCheckpointUrl } from "../checkpoints/fetch-checkpoint.ts";
 import type { CheckpointManifest } from "../checkpoints/manifest.ts";
 import { type PublishedCheckpoint, publishCheckpoint } from "../checkpoints/publish-checkpoint.ts";
 import { loadServerIdentity, serverKeyName } from "../identity/tls-identity.ts";
-import { chooseName } from "./deployment.ts";
+import { chooseName, locateKernel } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import type { Host } from "./host.ts";
 import { namePin } from "./suspend-domain.ts";
@@ -29,7 +30,7 @@ const maxAncestors = 4;
 
 export async function publishOne(
   host: Host,
-  { store, keysDirectory }: Exchange,
+  { store, layers, keysDirectory }: Exchange,
   record: DomainRecord,
   number: number | undefined,
   signal: AbortSignal,
@@ -48,7 +49,11 @@ export async function publishOne(
     });
     const ancestors = (record.publishedLayouts ?? []).slice(-maxAncestors);
     const memoryFile = checkpoints.pathOf(manifest.number, "memory");
-    const published = await publishCheckpoint({ store, key, manifest, memoryFile, journal: fork, ancestors, signal });
+    const needed = await locateNeeded(layers, manifest, signal);
+    const published = await publishCheckpoint({
+      ...{ store, key, manifest, memoryFile, needed, ancestors, signal },
+      journal: fork,
+    });
     await queues.run(record.name, async () => {
       if (records.find(record.name) !== record) return;
       record.publishedLayouts = [...ancestors, published.layout];
@@ -58,6 +63,23 @@ export async function publishOne(
   } finally {
     await rm(fork, { recursive: true, force: true });
   }
+}
+
+/** Where everything lies that the checkpoint's domain is to be run from, on any XenoServer. */
+async function locateNeeded(layers: Layers, manifest: CheckpointManifest, signal: AbortSignal): Promise<StoredTree[]> {
+  const { deployment, overlayTree, kernelTree } = manifest;
+  const named = [
+    { url: deployment.overlay, tree: overlayTree },
+    { url: locateKernel(deployment).url, tree: kernelTree },
+    ...(manifest.layers ?? []),
+  ];
+  const found = new Map<string, StoredTree>();
+  for (const { url, tree } of named) {
+    if (found.has(tree)) continue;
+    const { layout, base } = await layers.locate(url, tree, signal);
+    for (const stored of [{ tree, layout }, ...base]) if (!found.has(stored.tree)) found.set(stored.tree, stored);
+  }
+  return [...found.values()];
 }
 
 /** What a URL means, if who signed it is trusted for it. */
@@ -95,6 +117,7 @@ export function describeFetched(
     task: id,
     overlayTree,
     kernelTree,
+    layers: manifest.layers,
     intent: "suspended",
     state: "deploying",
     link: false,

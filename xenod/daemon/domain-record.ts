@@ -8,6 +8,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { Checkpoints } from "../checkpoints/checkpoints.ts";
+import type { LayerTree } from "../file-server/protocol.ts";
 import { readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
 import type { Deployment } from "./deployment.ts";
 
@@ -53,6 +54,8 @@ export interface DomainRecord {
   /** The trees that the URLs meant when the deployment was accepted. */
   overlayTree: string;
   readonly kernelTree: string;
+  /** What its journal was last seen to lie over: the overlay, and what `.mount` files brought. */
+  layers?: readonly LayerTree[];
   intent: "running" | "stopped" | "suspended" | "removed";
   /**
    * `deploying`: the guest has never run. `starting`: it ran before, and is to run again. `stopped`: it ended as it should.

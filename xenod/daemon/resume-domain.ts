@@ -69,7 +69,8 @@ export async function resumeDomain(
     if (!isAsItWas) await forkJournal(host, record, from);
     await onStep("forked");
     const link = await createLink(describeGuestLink(host, record));
-    await fileServer.putExport(name, describeExport(host, record), signal);
+    const { layers } = await fileServer.putExport(name, describeExport(host, record), signal);
+    record.layers = layers;
     await onStep("fileServer");
     const specification = describeDomain(host, record, link, await prepareKernel(host, record, signal));
     const memory = records.checkpointsOf(from.domain.name).readMemory(manifest);

@@ -81,7 +81,7 @@ async function takeCheckpoint(
   await onStep("paused");
   const { guestPorts } = await fileServer.holdExport(name);
   await onStep("cut");
-  const { bootEpoch } = await fileServer.getExport(name);
+  const { bootEpoch, layers = record.layers } = await fileServer.getExport(name);
   await fileServer.takeSnapshot({ journal: records.journalOf(record), name: namePin(number) });
   await onStep("pinned");
   signal.throwIfAborted();
@@ -97,6 +97,7 @@ async function takeCheckpoint(
     deployment,
     overlayTree,
     kernelTree,
+    layers: layers && [...layers],
     platform,
     guestAddress: record.guestAddress ?? record.address,
     bootEpoch,

@@ -41,6 +41,7 @@ import { haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
+import { NeededTrees } from "./needed-trees.ts";
 import { createProbingQemu } from "./probing-qemu.ts";
 import { reconcile } from "./reconcile.ts";
 import { Restarts } from "./restarts.ts";
@@ -117,6 +118,7 @@ export class XenoServer {
   readonly #suspensions: Suspensions;
   readonly #restarts: Restarts;
   readonly #pins: StorePins;
+  readonly #needs: NeededTrees;
   #supervising: Promise<void> | undefined;
   #pinning: Promise<void> | undefined;
   #isShuttingDown = false;
@@ -186,11 +188,12 @@ export class XenoServer {
       },
       hypervisor: options.hypervisor ?? createProbingQemu(),
       fileServer: new FileServerClient(stateDirectory),
-      records: new DomainRecords(join(stateDirectory, "domains"), (name, record) =>
+      records: new DomainRecords(join(stateDirectory, "domains"), (name, record) => {
+        this.#needs.forget();
         this.events.tell(
           record === undefined ? { kind: "domain-removed", name } : { kind: "domain", domain: withoutContents(record) },
-        ),
-      ),
+        );
+      }),
       kernels: new KernelImages(join(stateDirectory, "kernels"), layers, (cacheDirectory) =>
         openLayers({ store, trust: readTrust(options.trustDirectory), cacheDirectory }),
       ),
@@ -206,6 +209,7 @@ export class XenoServer {
       log,
       onStep: options.onStep,
     };
+    this.#needs = new NeededTrees(this.#host);
     this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
     const exchange = { store, layers, keysDirectory: serverKeys(stateDirectory) };
     this.#suspensions = new Suspensions(this.#host, this.tasks, exchange, this.#ending.signal);
@@ -462,11 +466,10 @@ export class XenoServer {
 
   /** The keeper sees to the worker; nobody but us sees to the keeper. */
   async #pinTrees(signal: AbortSignal): Promise<void> {
-    this.#pinning ??= this.#pins
-      .update(
-        this.#host.records.list().flatMap(({ overlayTree, kernelTree }) => [overlayTree, kernelTree]),
-        signal,
-      )
+    this.#pinning ??= this.#needs
+      .list(signal)
+      .then((trees) => this.#pins.update(trees, signal))
+      .catch((error) => this.options.log.error({ err: error }, "what the domains here need cannot be told"))
       .finally(() => {
         this.#pinning = undefined;
       });

@@ -93,6 +93,11 @@ export interface ExportEvents {
   init?: number;
 }
 
+export interface LayerTree {
+  readonly url: string;
+  readonly tree: string;
+}
+
 export interface ExportStatus {
   readonly id: string;
   /** `failed`: it is being opened again. `held`: its domain is being saved. Meanwhile its clients wait. */
@@ -101,6 +106,8 @@ export interface ExportStatus {
   readonly port: number;
   readonly bootEpoch: number;
   readonly events: ExportEvents;
+  /** Every tree that its journal lies over, while it is open. */
+  readonly layers?: readonly LayerTree[];
   /** Whether the file system has the program of `initPath`. */
   readonly hasInit: boolean;
   /** How often the file system failed closed and was opened anew, in this life of the worker. */

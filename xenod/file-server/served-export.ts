@@ -18,7 +18,14 @@ import type { BootPull } from "./boot-pull.ts";
 import { layFiles } from "./lay-files.ts";
 import { locateFile } from "./locate-file.ts";
 import { defaultInit, type OpenedExport, openExport } from "./open-export.ts";
-import type { ExportEvents, ExportSpecification, ExportStatus, FileToLay, ListenAddress } from "./protocol.ts";
+import type {
+  ExportEvents,
+  ExportSpecification,
+  ExportStatus,
+  FileToLay,
+  LayerTree,
+  ListenAddress,
+} from "./protocol.ts";
 import { tellSeldom } from "./seldom.ts";
 
 /** `<state>/exports/<id>.json` */
@@ -166,6 +173,7 @@ export class ServedExport {
       port: this.#port,
       bootEpoch: this.bootEpoch,
       events: this.#events,
+      layers: this.#opened && listLayers(this.#opened.union.core.journal),
       hasInit: this.#opened?.init !== undefined,
       failures: this.#failures,
       checkpointFailure: checkpointFailure === undefined ? undefined : String(checkpointFailure),
@@ -277,4 +285,9 @@ export class ServedExport {
       .then(() => writeStateFile(this.#context.eventsFile, saved, false))
       .catch((error) => this.#context.log(`export ${this.id}: ${error}`));
   }
+}
+
+function listLayers(journal: Journal): LayerTree[] {
+  const trees = [...journal.state.slots.values()].filter(({ url }) => !isLiveUrl(url));
+  return trees.map(({ url, identity }) => ({ url, tree: identity }));
 }

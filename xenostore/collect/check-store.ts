@@ -12,7 +12,7 @@ import { type Layout, maxLayoutBytes, maxPackBytes, openLayout } from "../packs/
 import { maxRefBytes } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
-import { readClaims } from "./claims.ts";
+import { listKept, readClaims } from "./claims.ts";
 import { parseLease } from "./lease.ts";
 import { parsePin } from "./pin.ts";
 
@@ -82,7 +82,7 @@ async function findMissing(
   const bytes = await getIfPresent(store, refKey, { maximumBytes: maxRefBytes, signal });
   const claims = bytes && readClaims(bytes);
   if (claims === undefined) return [];
-  const needed = [claims, ...claims.base].flatMap(({ tree, layout }) => [
+  const needed = listKept(claims).flatMap(({ tree, layout }) => [
     `trees/${tree}`,
     `layouts/${layout}`,
     ...(layouts.get(`layouts/${layout}`)?.packs() ?? []).map((pack) => `packs/${pack}`),

@@ -13,12 +13,14 @@ const Claims = Type.Object({
   tree: Hash,
   layout: Hash,
   base: Type.Array(Stored),
+  keeps: Type.Optional(Type.Array(Stored)),
   version: Type.String(),
   created: Type.Integer(),
 });
 
 export interface Claims extends StoredTree {
   readonly base: readonly StoredTree[];
+  readonly keeps?: readonly StoredTree[];
   readonly version: string;
   readonly created: number;
 }
@@ -31,4 +33,9 @@ export function readClaims(bytes: Buffer): Claims | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Every tree that has to be kept for what a ref says: its own, what that lies over, and what it needs besides. */
+export function listKept({ tree, layout, base, keeps = [] }: Claims): StoredTree[] {
+  return [{ tree, layout }, ...base, ...keeps];
 }

@@ -4,7 +4,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { maxRefBytes } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
-import { type Claims, readClaims } from "./claims.ts";
+import { type Claims, listKept, readClaims } from "./claims.ts";
 import { clockSkewMs, parseLease } from "./lease.ts";
 import { readPin } from "./pin.ts";
 import { maxRequests, Reach, readVouchers } from "./reach.ts";
@@ -45,8 +45,7 @@ export async function markObjects(store: ObjectStore, { now, signal }: MarkOptio
       claims.set(key, read);
     }),
   );
-  for (const { tree, layout, base } of claims.values())
-    for (const stored of [{ tree, layout }, ...base]) await reach.addStored(stored);
+  for (const claim of claims.values()) for (const stored of listKept(claim)) await reach.addStored(stored);
   for (const key of pinKeys) {
     const pin = await readPin(store, key, { signal });
     if (pin === undefined && (await store.stat(key, { signal })) !== undefined) throw unsafe(store, key, "no pin");

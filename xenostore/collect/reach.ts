@@ -6,7 +6,7 @@ import { maxRefBytes, type StoredTree } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore, RequestOptions } from "../stores/object-store.ts";
 import { traceKey } from "../traces/boot-trace.ts";
-import { type Claims, readClaims } from "./claims.ts";
+import { type Claims, listKept, readClaims } from "./claims.ts";
 
 export const maxRequests = 16;
 
@@ -67,8 +67,8 @@ export class Reach {
    */
   async addTree(tree: string): Promise<void> {
     const claims = this.#vouchers.get(tree)?.claims ?? [];
-    for (const { layout, base } of claims)
-      for (const stored of [{ tree, layout }, ...base])
+    for (const claim of claims)
+      for (const stored of listKept(claim))
         await this.addStored(stored).catch((error) => {
           if (!(error instanceof XenoError && error.code === "object-missing")) throw error;
         });

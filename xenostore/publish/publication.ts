@@ -20,7 +20,8 @@ import type { SigningKey } from "../keys/key-ring.ts";
 import { compressorThreads, compressPack } from "../packs/compressor.ts";
 import { type ChunkLocation, encodeLayout, type Layout, maxLayoutBytes, openLayout } from "../packs/layout.ts";
 import { PackWriter, type RawPack } from "../packs/pack-writer.ts";
-import { idKey, type Ref, type StoredTree } from "../refs/ref.ts";
+import { idKey, maxKept, type Ref, type StoredTree } from "../refs/ref.ts";
+import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { putContentObject } from "./content-object.ts";
 import type { ContentSink } from "./content-sink.ts";
@@ -48,6 +49,8 @@ export interface CommitOptions {
   key: SigningKey;
   /** The trees that this one lies over, strongest first. */
   base?: readonly StoredTree[];
+  /** Trees that are needed with it, though it does not lie over them. */
+  keeps?: readonly StoredTree[];
   /** What `current` was when this began, from `readCurrent`: somebody who moved it since then wins. */
   replaces?: CurrentRef;
   /** Milliseconds since the epoch. */
@@ -91,8 +94,8 @@ async function readAncestors(
   await lease.protect(ids.map((id) => `layouts/${id}`));
   const layouts: Layout[] = [];
   for (const id of ids) {
-    const bytes = await store.get(`layouts/${id}`, { maximumBytes: maxLayoutBytes, signal });
-    layouts.push(openLayout(bytes, id));
+    const bytes = await getIfPresent(store, `layouts/${id}`, { maximumBytes: maxLayoutBytes, signal });
+    if (bytes !== undefined) layouts.push(openLayout(bytes, id));
   }
   const packs = new Set(layouts.flatMap((layout) => layout.packs()));
   await lease.protect([...packs].map((pack) => `packs/${pack}`));
@@ -157,7 +160,8 @@ export class Publication implements ContentSink {
 
   /** Seals and signs. Throws `chunk-unknown` for pieces that were not added and that no ancestor holds. */
   async commit(root: TreeNode, options: CommitOptions): Promise<Published> {
-    const { owner, name, version, key, base = [], expires, replaces } = options;
+    const { owner, name, version, key, base = [], keeps, expires, replaces } = options;
+    if (keeps !== undefined) await this.#protectKept(keeps);
     const pack = this.#packs.finish();
     if (pack) await this.#take(pack);
     await this.#compressing.onIdle();
@@ -171,11 +175,33 @@ export class Publication implements ContentSink {
     await this.#lease.protect([`layouts/${layout.id}`, `trees/${tree.id}`, idKey(owner, tree.id), ...below]);
     await this.#put(`layouts/${layout.id}`, layout.bytes);
     await this.#put(`trees/${tree.id}`, tree.index);
-    const claims: Ref = { owner, name, version, tree: tree.id, layout: layout.id, base, created: Date.now(), expires };
+    const stored = { tree: tree.id, layout: layout.id };
+    const claims: Ref = { owner, name, version, ...stored, base, keeps, created: Date.now(), expires };
     const ref = await writeRef(this.#store, claims, key, { replaces, signal: this.#options.signal });
     if (this.#lease.isLapsed) await this.#requireWhole(ref);
     await this.#lease.end();
     return { treeId: tree.id, layoutId: layout.id, ref, ...counts, sentBytes: this.#sentBytes };
+  }
+
+  /** Until the ref is there, the lease keeps them, with all that they are read by. Throws `object-missing`. */
+  async #protectKept(kept: readonly StoredTree[]): Promise<void> {
+    const { signal } = this.#options;
+    if (kept.length > maxKept)
+      throw new XenoError("trees-many", `this needs ${kept.length} trees besides itself; ${maxKept} is the most`);
+    const named = kept.flatMap(({ tree, layout }) => [`trees/${tree}`, `layouts/${layout}`]);
+    await this.#lease.protect(named);
+    const packs = new Set<string>();
+    for (const { layout } of kept) {
+      const bytes = await this.#store.get(`layouts/${layout}`, { maximumBytes: maxLayoutBytes, signal });
+      for (const pack of openLayout(bytes, layout).packs()) packs.add(pack);
+    }
+    await this.#lease.protect([...packs].map((pack) => `packs/${pack}`));
+    const there = await findPresent(this.#store, packs, signal);
+    for (const pack of packs)
+      if (!there.has(pack))
+        throw new XenoError("object-missing", `packs/${pack} is gone from ${this.#store.name}, and is needed`, {
+          hint: "Publish the overlay and the template that it belongs to again: xeno store check tells which.",
+        });
   }
 
   /** This process was stopped for so long that a sweep may have come before our ref: then the ref must go again. */

@@ -13,6 +13,8 @@ import { checkOwner, type SigningKey, type Trust } from "../keys/key-ring.ts";
 export const refFormat = 1;
 export const maxRefBytes = 64 * 1024;
 export const maxBases = 32;
+/** With these a ref has 56 kB at most, and readers take 64 KiB. */
+export const maxKept = 200;
 
 /** A tree and the pack map to read it by. */
 export interface StoredTree {
@@ -27,6 +29,8 @@ export interface Ref extends StoredTree {
   readonly version: string;
   /** What the tree lies over, strongest first; empty for a template. */
   readonly base: readonly StoredTree[];
+  /** Trees that it needs and does not lie over: what the domain of a checkpoint boots from. They are kept with it. */
+  readonly keeps?: readonly StoredTree[];
   /** Milliseconds since the epoch; of two refs of one name the later one counts. */
   readonly created: number;
   /** Milliseconds since the epoch: not to be believed from then on. */
@@ -34,6 +38,7 @@ export interface Ref extends StoredTree {
 }
 
 const Hash = Type.String({ pattern: "^[0-9a-f]{64}$" });
+const Stored = Type.Object({ tree: Hash, layout: Hash });
 const Claims = Type.Object({
   format: Type.Literal(refFormat),
   owner: Type.String(),
@@ -41,7 +46,8 @@ const Claims = Type.Object({
   version: Type.String(),
   tree: Hash,
   layout: Hash,
-  base: Type.Array(Type.Object({ tree: Hash, layout: Hash }), { maxItems: maxBases }),
+  base: Type.Array(Stored, { maxItems: maxBases }),
+  keeps: Type.Optional(Type.Array(Stored, { maxItems: maxKept })),
   created: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
   expires: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 });

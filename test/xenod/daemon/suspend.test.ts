@@ -9,7 +9,10 @@ import test, { type ExecutionContext } from "ava";
 import type { DomainView } from "../../../xenod/daemon/xeno-server.ts";
 import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { listNamespaces } from "../../../xenod/links/namespaces.ts";
+import { checkStore } from "../../../xenostore/collect/check-store.ts";
+import { sweepStore } from "../../../xenostore/collect/sweep.ts";
 import { trustKey } from "../../../xenostore/keys/key-ring.ts";
+import { removeRef } from "../../../xenostore/publish/write-ref.ts";
 import { type RunningServer, startXenoServer } from "../../end-to-end/xeno-server.ts";
 import { publishFiles } from "../published.ts";
 import { GuestShell, poll } from "../test-guest.ts";
@@ -174,6 +177,21 @@ test.serial(
     const later = (await server.client.checkpoints("web")).at(-1)!.number;
     const again = await finish(server.client.publishCheckpoint("web", later));
     t.true((again as { newBytes: number }).newBytes < newBytes);
+  },
+);
+
+test.serial(
+  "a swept store keeps what a published checkpoint is resumed from, though no other name means it",
+  async (t) => {
+    const { store } = server.published;
+    for (const name of ["web", "kernel"]) await removeRef(store, { owner: "demo", name, version: "1" });
+    const kept = await store.list("trees");
+    // What this XenoServer's domains need it keeps itself: here the checkpoint is to do it alone.
+    for (const pin of await store.list("pins")) await store.delete(pin);
+    await sweepStore(store, { graceMs: 0 });
+    await sweepStore(store, { graceMs: 0 });
+    t.deepEqual(await store.list("trees"), kept);
+    t.deepEqual((await checkStore(store)).problems, []);
   },
 );
 

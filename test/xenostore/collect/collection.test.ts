@@ -1,6 +1,7 @@
 import fs from "node:fs/promises";
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { checkStore } from "../../../xenostore/collect/check-store.ts";
 import { condemnedKey } from "../../../xenostore/collect/condemned.ts";
 import { Lease, leaseTermMs } from "../../../xenostore/collect/lease.ts";
 import { writePin } from "../../../xenostore/collect/pin.ts";
@@ -83,6 +84,26 @@ test("what a tree lies over is kept with it", async (t) => {
   await publish("2", filesOf("two"), { base: [{ tree: base.treeId, layout: base.layoutId }] });
   await remove("1");
   t.is((await sweep()).state, "clean");
+});
+
+test("what a published tree needs besides is kept with it, also where it was condemned when that was published", async (t) => {
+  const { store, publish, sweep, remove, clock } = await setUp(t);
+  const base = await publish("1", filesOf("one"));
+  const overlay = await publish("2", filesOf("two"), { base: [{ tree: base.treeId, layout: base.layoutId }] });
+  for (const version of ["1", "2"]) await remove(version);
+  t.is((await sweep()).state, "condemned");
+  const keeps = [base, overlay].map(({ treeId, layoutId }) => ({ tree: treeId, layout: layoutId }));
+  await publish("3", filesOf("three"), { keeps });
+  clock.now += hour;
+  t.like(await sweep(), { state: "deleted", objects: 0 });
+  t.is((await sweep()).state, "clean");
+  t.is((await checkStore(store)).problems.length, 0);
+  await remove("3");
+  await sweep();
+  clock.now += hour;
+  t.is((await sweep()).state, "deleted");
+  t.deepEqual(await store.list("packs"), []);
+  await t.throwsAsync(publish("4", filesOf("three"), { keeps }), { code: "object-missing" });
 });
 
 test("a server's pin keeps a tree that no ref names, with what it lies over, until the pin goes", async (t) => {
