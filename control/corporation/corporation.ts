@@ -12,6 +12,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import { type Credential, issueCredential, type Role, verifyCredential } from "../credentials/credential.ts";
+import { KnownCredentials } from "../credentials/known-credentials.ts";
 import type { PublicJwk } from "../credentials/public-key.ts";
 import { CommitQueue } from "../database/commit-queue.ts";
 import { openDatabase } from "../database/open-database.ts";
@@ -70,6 +71,7 @@ export class Corporation {
   readonly #commits: CommitQueue<CorporationTables>;
   readonly #close: () => Promise<void>;
   readonly #now: () => number;
+  readonly #known: KnownCredentials;
 
   static async open(options: CorporationOptions): Promise<Corporation> {
     const database = openDatabase<CorporationTables>(options.databaseFile);
@@ -96,6 +98,8 @@ export class Corporation {
     this.#commits = commits;
     this.#close = close;
     this.#now = options.now ?? Date.now;
+    const issuer = { corporation: options.name, key: options.key.verifyKey };
+    this.#known = new KnownCredentials((text) => verifyCredential(text, issuer, this.#now()));
     this.payments = new Payments({ name: options.name, key: options.key, ledger, commits, now: this.#now });
   }
 
@@ -124,11 +128,7 @@ export class Corporation {
 
   /** Whom a credential of ours is of. Throws as `verifyCredential` does. */
   authenticate(credential: string): Promise<Credential> {
-    return verifyCredential(
-      credential,
-      { corporation: this.options.name, key: this.options.key.verifyKey },
-      this.#now(),
-    );
+    return this.#known.verify(credential, this.#now());
   }
 
   /** Money from the world outside: a payment that was received. The id makes it once. */

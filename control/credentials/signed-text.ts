@@ -14,6 +14,8 @@ export type TextKind =
   | "xeno-order-part+jwt"
   | "xeno-order-spent+jwt"
   | "xeno-advertisement+jwt"
+  | "xeno-lease+jwt"
+  | "xeno-lease-accepted+jwt"
   /** RFC 9449. */
   | "dpop+jwt";
 

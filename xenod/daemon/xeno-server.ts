@@ -26,11 +26,11 @@ import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
 import type { ExportStatus, FileServerStatus, PrecacheRequest, PullSettings } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
-import type { Hypervisor } from "../hypervisors/hypervisor.ts";
+import type { DomainUsage, Hypervisor } from "../hypervisors/hypervisor.ts";
 import { domainFiles } from "../hypervisors/qemu/command-line.ts";
 import { serverKeys } from "../identity/tls-identity.ts";
 import { joinNames } from "../links/namespaces.ts";
-import { countGuestMemory } from "../resources/admission.ts";
+import { countGuestMemory, measureRoom, type Room } from "../resources/admission.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
 import type { PortSettings } from "./admit-ports.ts";
@@ -85,6 +85,8 @@ export interface DomainView extends DomainRecord {
   /** Unix socket of the serial console, one client at a time, while the guest runs. */
   readonly console?: string;
   readonly export?: ExportStatus;
+  /** Of its guest, while it runs. */
+  readonly usage?: DomainUsage;
 }
 
 export interface ServerStatus {
@@ -94,6 +96,8 @@ export interface ServerStatus {
   readonly started: number;
   readonly hypervisor: string;
   readonly memoryMiB: { readonly total: number; readonly guests: number };
+  /** What deployments are admitted by. */
+  readonly room: Room;
   readonly domains: { readonly [state: string]: number };
   readonly fileServer: { readonly keeper?: number; readonly worker?: number; readonly problem?: string };
 }
@@ -334,6 +338,11 @@ export class XenoServer {
       ...withoutContents(record),
       console: record.state === "running" ? files.console : undefined,
       export: exported,
+      // It may just be ending.
+      usage: await this.#host.domains
+        .get(name)
+        ?.usage()
+        .catch(() => undefined),
     };
   }
 
@@ -366,6 +375,7 @@ export class XenoServer {
       started: this.#started,
       hypervisor: this.#host.hypervisor.kind,
       memoryMiB: { total: Math.floor(totalmem() / 1024 / 1024), guests: countGuestMemory(records) },
+      room: measureRoom(records),
       domains: counts,
       fileServer,
     };

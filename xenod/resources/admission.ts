@@ -7,7 +7,7 @@ import type { DomainRecord } from "../daemon/domain-record.ts";
 
 const mebibyte = 1024 * 1024;
 /** What a guest's QEMU takes beside the guest's memory. */
-const overheadMiB = 96;
+export const overheadMiB = 96;
 /** What guests may have of the host's memory, and of its processors. */
 const guestShare = 0.9;
 
@@ -39,10 +39,25 @@ export function countPromisedCpu(records: readonly DomainRecord[]): number {
     .reduce((sum, { deployment }) => sum + (deployment.cpu?.meanMsPerSecond ?? 0), 0);
 }
 
-function admitMemory(memoryMiB: number, records: readonly DomainRecord[]): void {
-  const ownLeft = Math.floor((totalmem() / mebibyte) * guestShare) - countGuestMemory(records);
+/** What guests may still take, a guest's overhead included, and what guests may take in all. */
+export interface Room {
+  readonly memoryMiB: { readonly left: number; readonly total: number };
+  readonly cpuMsPerSecond: { readonly left: number; readonly total: number };
+}
+
+export function measureRoom(records: readonly DomainRecord[]): Room {
+  const memoryMiB = Math.floor((totalmem() / mebibyte) * guestShare);
+  const cpuMsPerSecond = Math.floor(availableParallelism() * 1000 * guestShare);
   // Guests of others, and everything else on the host.
-  const left = Math.min(ownLeft, Math.floor(freemem() / mebibyte));
+  const memoryLeft = Math.min(memoryMiB - countGuestMemory(records), Math.floor(freemem() / mebibyte));
+  return {
+    memoryMiB: { left: Math.max(0, memoryLeft), total: memoryMiB },
+    cpuMsPerSecond: { left: Math.max(0, cpuMsPerSecond - countPromisedCpu(records)), total: cpuMsPerSecond },
+  };
+}
+
+function admitMemory(memoryMiB: number, records: readonly DomainRecord[]): void {
+  const { left } = measureRoom(records).memoryMiB;
   if (memoryMiB + overheadMiB <= left) return;
   const fits = Math.max(0, left - overheadMiB);
   throw new XenoError(
@@ -65,7 +80,7 @@ function admitCpu({ cpus, cpu }: Wanted, records: readonly DomainRecord[]): void
     throw new XenoError("cpu-invalid", `${cpus} virtual CPUs cannot use ${meanMsPerSecond} ms/s`, {
       hint: `ask for at most ${cpus * 1000} ms/s, or for more CPUs`,
     });
-  const left = Math.floor(availableParallelism() * 1000 * guestShare) - countPromisedCpu(records);
+  const { left } = measureRoom(records).cpuMsPerSecond;
   if (meanMsPerSecond <= left) return;
   throw new XenoError("cpu-short", `a guest asks for ${meanMsPerSecond} ms/s of CPU; this host has ${left} ms/s left`, {
     hint: left > 0 ? `a mean of ${left} ms/s fits; or stop a domain` : "stop a domain, or deploy elsewhere",

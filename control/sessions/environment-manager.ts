@@ -1,0 +1,413 @@
+/**
+ * The environment manager (control paper, section V-B): what a XenoServer is to its clients. It offers leases, takes orders for
+ * them, has Xenod run what is deployed in a session, and charges for it.
+ *
+ * - (N1) A session is in force by a lease that both signed (E1), and by an order that its client spent with this XenoServer.
+ * - (N2) What is on stable storage is what counts: each change is kept before it is answered or acted upon, and whatever was
+ *   begun is taken up again from there.
+ * - (N3) A lease is given only for what there is room for, what others were promised taken off (R1); one after the other.
+ * - (N4) Only the key that the lease names sees the session, or does anything in it.
+ * - (N5) What concerns one session happens one after the other.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { XenoError } from "../../cowfs/errors.ts";
+import type { Deployment } from "../../xenod/daemon/deployment.ts";
+import { SerialQueues } from "../../xenod/serial-queues.ts";
+import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
+import { importPublicKey, type PublicJwk } from "../credentials/public-key.ts";
+import type { OrderTexts } from "../orders/order.ts";
+import { AcceptedCorporations } from "./accepted-corporations.ts";
+import type { SessionsConfiguration } from "./configuration.ts";
+import { findKernel, resourcesOf } from "./environments.ts";
+import { DomainKeeper, noteDomain } from "./keep-domains.ts";
+import { type Lease, offerLease, offerMs, type SessionResources, type SignedLease, verifyLease } from "./lease.ts";
+import { advance, endSession, extendGrace, resumeIfPaid } from "./life-cycle.ts";
+import { chooseMachine, type Machine, measureRooms, type Promised, requestOf } from "./machines.ts";
+import { measureUse } from "./measure-use.ts";
+import { bill, whenDue } from "./meter.ts";
+import { priceOf } from "./prices.ts";
+import type { Requirements } from "./requirements/requirements.ts";
+import { closeOrders, sendCharges } from "./send-charges.ts";
+import type { Session, SessionTask } from "./session.ts";
+import { SessionFiles } from "./session-files.ts";
+import { type OrderTaking, takeOrder } from "./take-order.ts";
+import { findTaskManager } from "./tasks/task-managers.ts";
+import { requireFits, whatIsLeft } from "./what-is-left.ts";
+
+export interface ManagerOptions {
+  readonly configuration: SessionsConfiguration;
+  readonly key: SigningKey;
+  readonly stateDirectory: string;
+  readonly machines: readonly Machine[];
+  readonly now?: () => number;
+  /** See SessionFiles. */
+  onSave?(session: Session, moment: "before" | "after"): void;
+  log(text: string): void;
+}
+
+/** Who asks, as it has proved. */
+export interface Caller {
+  readonly keyId: string;
+  readonly publicKey: PublicJwk;
+}
+
+export interface AskedTask {
+  /** Chosen by the client. */
+  readonly id: string;
+  readonly kind: string;
+  /** In the form of its kind's schema. */
+  readonly asked: unknown;
+}
+
+export interface AskedOffer {
+  readonly requirements: Requirements;
+  readonly termMs: number;
+  /** For a further lease of this session. */
+  readonly session?: string;
+}
+
+const admissionQueue = "/admission";
+const maxTasks = 64;
+const maxOrders = 64;
+
+export class EnvironmentManager {
+  readonly options: ManagerOptions;
+  readonly corporations: AcceptedCorporations;
+  readonly sessions: SessionFiles;
+  readonly #queues = new SerialQueues();
+  readonly #keeper: DomainKeeper;
+  readonly now: () => number;
+  /** Given, and not kept as a session yet. */
+  readonly #promised = new Map<string, Promised>();
+
+  /** Takes up what an earlier life left. */
+  static async open(options: ManagerOptions): Promise<EnvironmentManager> {
+    const manager = new EnvironmentManager(options);
+    await manager.corporations.load();
+    await manager.sessions.load();
+    for (const session of manager.sessions.list()) extendGrace(session, manager.now());
+    return manager;
+  }
+
+  private constructor(options: ManagerOptions) {
+    const { configuration, key, stateDirectory, now = Date.now, log } = options;
+    this.options = options;
+    this.now = now;
+    const { corporations: accepted, name } = configuration;
+    this.corporations = new AcceptedCorporations({ accepted, name, key, stateDirectory, now });
+    this.sessions = new SessionFiles(join(stateDirectory, "sessions"), options.onSave);
+    this.#keeper = new DomainKeeper({
+      save: (session) => this.sessions.save(session),
+      now,
+      log,
+    });
+  }
+
+  /** Where there is room, and how much of it is taken: of each machine that answers. */
+  rooms() {
+    return measureRooms(this.options.machines, this.#listPromised());
+  }
+
+  /**
+   * An offer that the caller may accept within two minutes. Throws `environment-unknown`, `kernel-unknown`, `term-invalid`,
+   * `room-short`, and for a further lease `session-unknown`, `session-ended`.
+   */
+  async offer({ keyId }: Caller, { requirements, termMs, session: id }: AskedOffer): Promise<string> {
+    const {
+      environments,
+      prices,
+      currency,
+      graceSeconds = 86_400,
+      maxTermSeconds = 2_592_000,
+    } = this.options.configuration;
+    const known = id === undefined ? undefined : this.#requireOpen(id, keyId);
+    findKernel(environments, requirements);
+    if (termMs > maxTermSeconds * 1000)
+      throw new XenoError("term-invalid", `a term is at most ${maxTermSeconds} s here`, {
+        hint: "ask for less, and renew the session",
+      });
+    const resources = resourcesOf(requirements);
+    const { load } = await this.#findRoom(resources, known);
+    const now = this.now();
+    const lease: Lease = {
+      session: known?.id ?? randomUUID(),
+      number: (known?.lease.number ?? 0) + 1,
+      server: this.options.key.id,
+      client: keyId,
+      requirements,
+      resources,
+      currency,
+      pricePerHour: priceOf(prices, resources, load),
+      starts: known?.lease.starts ?? now,
+      ends: now + termMs,
+      graceMs: graceSeconds * 1000,
+      acceptUntil: now + offerMs,
+    };
+    return await offerLease(lease, this.options.key);
+  }
+
+  /** Begins the session that an accepted offer tells of. Sent again, it is the same. Throws as `takeOrder`, and `room-short`. */
+  async create(caller: Caller, signed: SignedLease, texts: OrderTexts): Promise<Session> {
+    const lease = await this.#verify(caller, signed);
+    return await this.#queues.run(lease.session, async () => {
+      const known = this.sessions.find(lease.session);
+      if (known?.signed.offer === signed.offer) return known;
+      if (known !== undefined || lease.number !== 1) throw overtaken();
+      this.#requireInTime(lease);
+      const machine = await this.#promise(lease);
+      try {
+        const order = await takeOrder(texts, lease, this.#taking());
+        const now = this.now();
+        const session: Session = {
+          ...{ format: 1, id: lease.session, client: lease.client, machine, created: now, lease, signed },
+          ...{ state: "active", billedUntil: now, carry: 0, orders: [order], pending: [], charges: 0 },
+          ...{ paid: 0, refused: 0, tasks: [], isSettled: true },
+        };
+        await this.sessions.save(session);
+        return session;
+      } finally {
+        this.#promised.delete(lease.session);
+      }
+    });
+  }
+
+  /** Renews or changes a session by a further lease. Throws `offer-overtaken`, `session-short`, `room-short`, `session-ended`. */
+  async amend(caller: Caller, signed: SignedLease): Promise<Session> {
+    const lease = await this.#verify(caller, signed);
+    return await this.#queues.run(lease.session, async () => {
+      const session = this.#requireOpen(lease.session, caller.keyId);
+      if (session.signed.offer === signed.offer) return session;
+      if (lease.number !== session.lease.number + 1) throw overtaken();
+      this.#requireInTime(lease);
+      requireFits(session, lease);
+      await this.#promise(lease, session);
+      try {
+        const now = this.now();
+        bill(session, now, await measureUse(session, this.#machineOf(session)));
+        session.lease = lease;
+        session.signed = signed;
+        resumeIfPaid(session, now);
+        await this.sessions.save(session);
+      } finally {
+        this.#promised.delete(session.id);
+      }
+      return session;
+    });
+  }
+
+  /** Pays on with another order. The same again is the same. */
+  async topUp({ keyId }: Caller, id: string, texts: OrderTexts): Promise<Session> {
+    return await this.#queues.run(id, async () => {
+      const session = this.#requireOpen(id, keyId);
+      if (session.orders.some((order) => isDeepStrictEqual(order.texts, texts))) return session;
+      if (session.orders.length >= maxOrders)
+        throw new XenoError("orders-full", `a session takes ${maxOrders} orders`, { hint: "begin another session" });
+      const order = await takeOrder(texts, session.lease, this.#taking());
+      if (session.orders.some((known) => known.id === order.id))
+        throw new XenoError("order-used", `the order ${order.id} pays this session already`, { hint: "bring another" });
+      session.orders.push(order);
+      resumeIfPaid(session, this.now());
+      await this.sessions.save(session);
+      return session;
+    });
+  }
+
+  /** Has a task run. Sent again with its id, it is the same. Throws `session-suspended`, `task-conflict`, what Xenod refuses. */
+  async deploy({ keyId }: Caller, id: string, asked: AskedTask): Promise<SessionTask> {
+    return await this.#queues.run(id, async () => {
+      const session = this.#requireOpen(id, keyId);
+      const hash = hashOf(asked);
+      const known = session.tasks.find((task) => task.id === asked.id);
+      if (known?.hash === hash) return known;
+      if (known !== undefined)
+        throw new XenoError("task-conflict", `${asked.id} is the id of another task`, { hint: "use a new id" });
+      requireActive(session);
+      if (session.tasks.length >= maxTasks)
+        throw new XenoError("tasks-full", `a session has ${maxTasks} tasks`, { hint: "end one first" });
+      const task = this.#describe(session, asked, hash);
+      session.tasks.push(task);
+      await this.sessions.save(session);
+      try {
+        noteDomain(task, (await this.#machineOf(session).client.deploy(task.deployment!)).domain);
+      } catch (error) {
+        // Whether it was begun is not known: it is looked at again.
+        if (!(error instanceof XenoError) || error.code === "server-unreachable") session.isSettled = false;
+        else session.tasks.splice(session.tasks.indexOf(task), 1);
+        await this.sessions.save(session);
+        throw error;
+      }
+      await this.sessions.save(session);
+      return task;
+    });
+  }
+
+  /** Ends a task: its domain is removed, with what it wrote. Throws `task-unknown`. */
+  async endTask({ keyId }: Caller, id: string, taskId: string): Promise<Session> {
+    return await this.#queues.run(id, async () => {
+      const session = this.#requireOpen(id, keyId);
+      this.findTask(session, taskId).isEnding = true;
+      session.isSettled = false;
+      await this.sessions.save(session);
+      return session;
+    });
+  }
+
+  /** For good: what is left of its orders returns. Ended already, nothing happens. */
+  async end({ keyId }: Caller, id: string): Promise<Session> {
+    return await this.#queues.run(id, async () => {
+      const session = this.sessions.get(id, keyId);
+      if (session.state === "ending" || session.state === "ended") return session;
+      bill(session, this.now(), await measureUse(session, this.#machineOf(session)));
+      endSession(session, "client");
+      await this.sessions.save(session);
+      return session;
+    });
+  }
+
+  /** The end of what a task's guest printed. Throws `task-unknown`, `domain-unknown`. */
+  async readLog(client: string, id: string, taskId: string, bytes: number): Promise<string> {
+    const session = this.sessions.get(id, client);
+    const { domain } = this.findTask(session, taskId);
+    return domain === undefined ? "" : await this.#machineOf(session).client.log(domain, bytes);
+  }
+
+  findTask(session: Session, id: string): SessionTask {
+    const task = session.tasks.find((each) => each.id === id);
+    if (task !== undefined) return task;
+    throw new XenoError("task-unknown", `the session has no task ${id}`, { hint: "xeno session show tells its tasks" });
+  }
+
+  /** What is due for every session: time passes, charges are sent, domains follow. Call it every second or so. */
+  async tick(): Promise<void> {
+    const open = this.sessions.list().filter(({ state }) => state !== "ended");
+    await Promise.all(open.map((session) => this.#queues.run(session.id, () => this.#look(session))));
+  }
+
+  async idle(): Promise<void> {
+    await this.#queues.idle();
+  }
+
+  async #look(session: Session): Promise<void> {
+    const { chargeSeconds = 60 } = this.options.configuration;
+    const chargeMs = chargeSeconds * 1000;
+    const isDue = session.state === "active" && this.now() >= whenDue(session, chargeMs);
+    // No charge is made while another waits: a XenoCorp that is away for long gets one for all of it.
+    if (isDue && session.pending.length > 0) await this.#try(session, () => this.#send(session));
+    const used = isDue ? await measureUse(session, this.#machineOf(session)) : undefined;
+    if (advance(session, this.now(), chargeMs, used)) await this.sessions.save(session);
+    if (session.pending.length > 0) await this.#try(session, () => this.#send(session));
+    if (!session.isSettled) await this.#try(session, () => this.#keeper.keep(session, this.#machineOf(session)));
+    if (session.state === "ending" && session.isSettled && session.pending.length === 0)
+      await this.#try(session, () => this.#conclude(session));
+  }
+
+  async #conclude(session: Session): Promise<void> {
+    await closeOrders(session, this.#sending());
+    session.state = "ended";
+    session.ended = this.now();
+    await this.sessions.save(session);
+  }
+
+  #send(session: Session): Promise<void> {
+    return sendCharges(session, this.#sending());
+  }
+
+  /** What does not work now is tried again at the next look. */
+  async #try(session: Session, act: () => Promise<void>): Promise<void> {
+    await act().catch((error) => this.options.log(`session ${session.id}: ${(error as Error).message}`));
+  }
+
+  #sending() {
+    const { log } = this.options;
+    return { corporations: this.corporations, save: (session: Session) => this.sessions.save(session), log };
+  }
+
+  #taking(): OrderTaking {
+    return { corporations: this.corporations, sessions: this.sessions.list(), now: this.now() };
+  }
+
+  /** (N3): what a lease needs is its own from then on. Returns the machine. */
+  async #promise({ session: id, resources }: Lease, known?: Session): Promise<string> {
+    return await this.#queues.run(admissionQueue, async () => {
+      if (known === undefined) this.sessions.requireRoom();
+      const { machine } = await this.#findRoom(resources, known);
+      this.#promised.set(id, { id, machine: machine.name, resources });
+      return machine.name;
+    });
+  }
+
+  /** A session that there is stays on its machine. */
+  async #findRoom(resources: SessionResources, known?: Session) {
+    const machines = known === undefined ? this.options.machines : [this.#machineOf(known)];
+    const rooms = await measureRooms(machines, this.#listPromised());
+    return chooseMachine(rooms, known === undefined ? resources : growthTo(resources, known.lease.resources));
+  }
+
+  #listPromised(): Promised[] {
+    const kept = this.sessions.list().filter(({ state }) => state !== "ended");
+    const promised = new Map(
+      kept.map(({ id, machine, lease }): [string, Promised] => [id, { id, machine, resources: lease.resources }]),
+    );
+    for (const [id, promise] of this.#promised) promised.set(id, promise);
+    return [...promised.values()];
+  }
+
+  #machineOf({ id, machine: name }: Session): Machine {
+    const machine = this.options.machines.find((candidate) => candidate.name === name);
+    if (machine !== undefined) return machine;
+    throw new XenoError("machine-unknown", `the session ${id} is on ${name}, which is not sold here any more`, {
+      hint: "its operator can put it back into the configuration",
+    });
+  }
+
+  #describe(session: Session, { id, kind, asked }: AskedTask, hash: string): SessionTask {
+    const kernel = findKernel(this.options.configuration.environments, session.lease.requirements);
+    const left = whatIsLeft(session);
+    const described = findTaskManager(kind).describe(asked, { session, left, kernel });
+    const deployment: Deployment = { id: requestOf(session.id, id), ...described };
+    const { memoryMiB, cpu } = deployment;
+    return { id, kind, hash, memoryMiB, cpuMsPerSecond: cpu?.meanMsPerSecond ?? 0, deployment };
+  }
+
+  async #verify({ keyId, publicKey }: Caller, signed: SignedLease): Promise<Lease> {
+    const client = await importPublicKey(publicKey);
+    return await verifyLease(signed, { server: this.options.key.verifyKey, client, clientId: keyId });
+  }
+
+  #requireInTime(lease: Lease): void {
+    if (this.now() < lease.acceptUntil) return;
+    throw new XenoError("offer-expired", "this offer was for two minutes", { hint: "ask for another one" });
+  }
+
+  #requireOpen(id: string, client: string): Session {
+    const session = this.sessions.get(id, client);
+    if (session.state === "active" || session.state === "suspended") return session;
+    throw new XenoError("session-ended", `the session ${id} is ${session.state}`, { hint: "begin another one" });
+  }
+}
+
+function requireActive({ id, state, reason }: Session): void {
+  if (state === "active") return;
+  throw new XenoError("session-suspended", `the session ${id} is suspended: ${reason}`, {
+    hint: reason === "dry" ? "top it up" : "renew it",
+  });
+}
+
+/** What it needs beside what it has already. */
+function growthTo(wanted: SessionResources, has: SessionResources): SessionResources {
+  const names = Object.keys(wanted) as (keyof SessionResources)[];
+  const growth = names.map((name) => [name, Math.max(0, wanted[name] - has[name])]);
+  return Object.fromEntries(growth) as SessionResources;
+}
+
+function overtaken(): XenoError {
+  return new XenoError("offer-overtaken", "this offer was overtaken by another lease of the session", {
+    hint: "ask for another one",
+  });
+}
+
+function hashOf(asked: AskedTask): string {
+  return createHash("sha256").update(JSON.stringify(asked)).digest("base64url");
+}
