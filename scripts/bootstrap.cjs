@@ -57,11 +57,15 @@ async function main([name, ...args]) {
   return result.code;
 }
 
-/** `node`, ava and the rest first; and the programs of root, which su(1) does not put on PATH. */
+/**
+ * `node`, ava and the rest first; and the programs of root, which su(1) does not put on PATH. Of a start of Node here, half
+ * is compiling, which is the same each time: the cache serves whatever the program starts, too.
+ */
 function programEnvironment() {
   const folders = (process.env.PATH || "/usr/local/bin:/usr/bin:/bin").split(":");
   const missing = ["/usr/sbin", "/sbin"].filter((folder) => !folders.includes(folder));
-  return { ...process.env, PATH: [path.join(paths.modules, ".bin"), ...folders, ...missing].join(":") };
+  const PATH = [path.join(paths.modules, ".bin"), ...folders, ...missing].join(":");
+  return { NODE_COMPILE_CACHE: path.join(paths.modules, ".cache/node"), ...process.env, PATH };
 }
 
 main(process.argv.slice(2)).then((code) => {

@@ -4,15 +4,10 @@
  * SIGINT, SIGTERM and SIGHUP end it in order: what a command has under way is taken back. A second one ends it at once,
  * and what it mounted goes with it (cowfs/fuse/mount.ts).
  */
-import { enableCompileCache } from "node:module";
-import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { CommanderError } from "commander";
 import { exitCodes, printError, reportError } from "./output.ts";
-
-// Half of a command's start is compiling, which is the same each time. What is imported above is little.
-enableCompileCache(join(import.meta.dirname, "../../node_modules/.cache/xeno"));
-const { createProgram } = await import("./program.ts");
+import { createProgram } from "./program.ts";
 
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
@@ -23,7 +18,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
 // Whoever reads our output may have seen enough, as `head` does.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(exitCodes.error));
 
-const program = createProgram(interrupted.signal);
+const program = await createProgram(process.argv.slice(2), interrupted.signal);
 // Wrong usage may be found before the options are.
 const json = process.argv.includes("--json");
 try {

@@ -1,28 +1,44 @@
 /** The commands as one program; each noun is a file of this folder. Wrong usage is thrown as a CommanderError. */
 import { Command } from "commander";
-import { createCacheCommands } from "./cache-commands.ts";
-import { createCheckpointCommands } from "./checkpoint-commands.ts";
-import { createConsoleCommand } from "./console-command.ts";
 import { setSignal } from "./context.ts";
-import { createCorporationCommands } from "./corporation-commands.ts";
-import { createDeployCommand } from "./deploy-command.ts";
-import { createDoctorCommand } from "./doctor-command.ts";
-import { createDomainCommands } from "./domain-commands.ts";
-import { createFindCommand } from "./find-command.ts";
-import { createForwardCommand } from "./forward-command.ts";
-import { createInformationCommands } from "./information-commands.ts";
-import { createJournalCommands } from "./journal-commands.ts";
-import { createKeyCommands } from "./key-commands.ts";
-import { createMountCommand } from "./mount-command.ts";
-import { createOrderCommands } from "./order-commands.ts";
-import { createOverlayCommands } from "./overlay-commands.ts";
-import { createServeCommand } from "./serve-command.ts";
-import { createServerCommands } from "./server-commands.ts";
-import { createStoreCommands } from "./store-commands.ts";
-import { createTemplateCommands } from "./template-commands.ts";
 
-/** `signal` ends whatever the commands do, in order. */
-export function createProgram(signal: AbortSignal): Command {
+interface CommandFile {
+  /** What it makes. */
+  readonly names: readonly string[];
+  load(): Promise<Command | Command[]>;
+}
+
+/** As the help lists them. A command loads its own file only: all of them together take some 0.4 s to load. */
+export const commandFiles: readonly CommandFile[] = [
+  { names: ["doctor"], load: async () => (await import("./doctor-command.ts")).createDoctorCommand() },
+  { names: ["key"], load: async () => (await import("./key-commands.ts")).createKeyCommands() },
+  { names: ["template"], load: async () => (await import("./template-commands.ts")).createTemplateCommands() },
+  { names: ["cache"], load: async () => (await import("./cache-commands.ts")).createCacheCommands() },
+  { names: ["mount"], load: async () => (await import("./mount-command.ts")).createMountCommand() },
+  { names: ["journal"], load: async () => (await import("./journal-commands.ts")).createJournalCommands() },
+  { names: ["serve"], load: async () => (await import("./serve-command.ts")).createServeCommand() },
+  { names: ["overlay", "publish"], load: async () => (await import("./overlay-commands.ts")).createOverlayCommands() },
+  { names: ["store"], load: async () => (await import("./store-commands.ts")).createStoreCommands() },
+  { names: ["server"], load: async () => (await import("./server-commands.ts")).createServerCommands() },
+  { names: ["deploy"], load: async () => (await import("./deploy-command.ts")).createDeployCommand() },
+  {
+    names: ["ps", "logs", "start", "stop"],
+    load: async () => (await import("./domain-commands.ts")).createDomainCommands(),
+  },
+  {
+    names: ["suspend", "resume", "checkpoint"],
+    load: async () => (await import("./checkpoint-commands.ts")).createCheckpointCommands(),
+  },
+  { names: ["console"], load: async () => (await import("./console-command.ts")).createConsoleCommand() },
+  { names: ["forward"], load: async () => (await import("./forward-command.ts")).createForwardCommand() },
+  { names: ["corporation"], load: async () => (await import("./corporation-commands.ts")).createCorporationCommands() },
+  { names: ["order"], load: async () => (await import("./order-commands.ts")).createOrderCommands() },
+  { names: ["information"], load: async () => (await import("./information-commands.ts")).createInformationCommands() },
+  { names: ["find"], load: async () => (await import("./find-command.ts")).createFindCommand() },
+];
+
+/** For the words of a command line; without a known command among them, with all. `signal` ends what a command does, in order. */
+export async function createProgram(words: readonly string[], signal: AbortSignal): Promise<Command> {
   const program = new Command("xeno")
     .description("Publish a file-system overlay once and boot it on many servers.")
     .option("--json", "print results, and errors, as JSON")
@@ -39,27 +55,10 @@ Example:
     )
     .configureOutput({ outputError: () => {} })
     .exitOverride();
-  const commands = [
-    createDoctorCommand(),
-    createKeyCommands(),
-    createTemplateCommands(),
-    createCacheCommands(),
-    createMountCommand(),
-    createJournalCommands(),
-    createServeCommand(),
-    ...createOverlayCommands(),
-    createStoreCommands(),
-    createServerCommands(),
-    createDeployCommand(),
-    ...createDomainCommands(),
-    ...createCheckpointCommands(),
-    createConsoleCommand(),
-    createForwardCommand(),
-    createCorporationCommands(),
-    createOrderCommands(),
-    createInformationCommands(),
-    createFindCommand(),
-  ];
+  const wanted = words.find((word) => !word.startsWith("-"));
+  const asked = commandFiles.filter(({ names }) => wanted !== undefined && names.includes(wanted));
+  const files = asked.length > 0 ? asked : commandFiles;
+  const commands = (await Promise.all(files.map((file) => file.load()))).flat();
   for (const command of commands) {
     program.addCommand(command);
     inheritSettings(command, program);

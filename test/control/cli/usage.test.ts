@@ -2,10 +2,10 @@ import test from "ava";
 import { parseDomain, parseListen, parseNumber, parsePorts, parseServers } from "../../../control/cli/arguments.ts";
 import { describeError } from "../../../control/cli/describe-error.ts";
 import { formatTable } from "../../../control/cli/output.ts";
-import { createProgram } from "../../../control/cli/program.ts";
+import { commandFiles, createProgram } from "../../../control/cli/program.ts";
 import { makeXeno } from "./xeno.ts";
 
-type Command = ReturnType<typeof createProgram>;
+type Command = Awaited<ReturnType<typeof createProgram>>;
 
 function listCommands(command: Command, path: readonly string[] = []): { command: Command; path: string }[] {
   if (command.commands.length === 0) return [{ command, path: path.join(" ") }];
@@ -26,7 +26,7 @@ function readExamples(command: Command): string[][] {
 }
 
 test("every command's help has an example, and each example is taken as it stands", async (t) => {
-  const program = createProgram(new AbortController().signal);
+  const program = await createProgram([], new AbortController().signal);
   const commands = listCommands(program);
   t.true(commands.length >= 18);
   const ran: string[] = [];
@@ -39,6 +39,16 @@ test("every command's help has an example, and each example is taken as it stand
       t.is(ran.pop(), path, words.join(" "));
     }
   }
+});
+
+test("a command line loads the commands of its own file, and all where it names none that is known", async (t) => {
+  const load = async (words: string[]) =>
+    (await createProgram(words, new AbortController().signal)).commands.map((command) => command.name());
+  for (const { names } of commandFiles)
+    for (const name of names) t.deepEqual(await load([name, "store"]), [...names], name);
+  const all = commandFiles.flatMap(({ names }) => names);
+  for (const words of [[], ["--help"], ["tempalte", "ls"], ["--store", "/x", "template", "ls"]])
+    t.deepEqual(await load(words), all, words.join(" "));
 });
 
 test("arguments are taken or refused before anything is looked at", (t) => {

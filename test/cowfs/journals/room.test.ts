@@ -221,7 +221,7 @@ test("on a disk that others filled, what frees is possible, and by the reserve i
   for (let index = 0; index < 200; index++) t.is(await attempt(() => remove(journal, `file ${index}`)), undefined);
   // What was removed is free again, for this journal and without help from outside.
   const more = await fill(journal, "again");
-  t.true(more.length > 100, `${more.length} files`);
+  t.true(more.length > 100, `${more.length} files; the last round: ${journal.checkpointFailure ?? "no failure"}`);
   const kept = [...names.slice(200), ...more];
   for (const name of kept) t.is(contentOf(journal, name)?.trimEnd(), name);
   await journal.close();
