@@ -4,5 +4,6 @@ import { fuzz } from "./fuzz.ts";
 import { guest } from "./guest.ts";
 import { kill } from "./kill.ts";
 import type { Soak } from "./soak.ts";
+import { wire } from "./wire.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = { crash, disk, fuzz, guest, kill };
+export const soaks: Readonly<Record<string, Soak>> = { crash, disk, fuzz, guest, kill, wire };

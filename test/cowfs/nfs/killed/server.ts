@@ -1,0 +1,52 @@
+/** A server process that is killed with SIGKILL and started again. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const program = fileURLToPath(new URL("program.ts", import.meta.url));
+
+type Message = { readonly port: number } | { readonly error: string };
+
+export class KilledServer {
+  readonly #journal: string;
+  #child: ChildProcess | undefined;
+  #port: Promise<number>;
+  /** What it said went wrong. */
+  readonly errors: string[] = [];
+
+  constructor(journal: string) {
+    this.#journal = journal;
+    this.#port = this.#start();
+  }
+
+  /** Where it listens, or will as soon as it has started. */
+  get port(): Promise<number> {
+    return this.#port;
+  }
+
+  async killAndStart(): Promise<void> {
+    await this.kill();
+    this.#port = this.#start();
+    await this.#port;
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child!;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    await exit;
+  }
+
+  async #start(): Promise<number> {
+    const child = spawn(process.execPath, [program, this.#journal], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    this.#child = child;
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    child.on("message", (message: Message) => {
+      if ("port" in message) resolve(message.port);
+      else this.errors.push(message.error);
+    });
+    child.once("exit", (code) => reject(new Error(`the server ended with ${code} before it listened`)));
+    return await promise;
+  }
+}
