@@ -13,7 +13,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "@node-rs/crc32";
 import { XenoError } from "../errors.ts";
 import { ChangeReader } from "./changes.ts";
 import { loadColumns, sectionCount, writeColumns } from "./checkpoint-columns.ts";

@@ -11,7 +11,7 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "@node-rs/crc32";
 import { XenoError } from "../errors.ts";
 import { realDisk, syncDirectory, writeFully } from "./disk.ts";
 

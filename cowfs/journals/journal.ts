@@ -13,13 +13,13 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "@node-rs/crc32";
 import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId } from "../file-system.ts";
 import { ChangeReader, ChangeWriter } from "./changes.ts";
 import { loadCheckpoint } from "./checkpoint-file.ts";
 import { type CheckpointLimits, Checkpoints, defaultLimits, removeLeftovers, scaleLimits } from "./checkpoints.ts";
-import { type Disk, realDisk, syncDirectory } from "./disk.ts";
+import { chooseDisk, type Disk, settleAll, syncDirectory } from "./disk.ts";
 import { lowerAddress } from "./extents.ts";
 import { Identity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
@@ -90,14 +90,14 @@ export class Journal {
    * Opens the journal in `directory`, which is created when it is missing. Throws `in-use`, `journal-damaged`,
    * `journal-too-new`, `journal-unusable`.
    */
-  static open(directory: string, disk: Disk = realDisk, limits: Partial<CheckpointLimits> = {}): Journal {
+  static open(directory: string, disk?: Disk, limits: Partial<CheckpointLimits> = {}): Journal {
     try {
       const made = fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
       if (made !== undefined) syncDirectory(path.dirname(made));
     } catch (cause) {
       throw unusable(`cannot create the journal directory ${directory}`, cause);
     }
-    return new Journal(directory, disk, scaleLimits({ ...defaultLimits, ...limits }));
+    return new Journal(directory, disk ?? chooseDisk(directory), scaleLimits({ ...defaultLimits, ...limits }));
   }
 
   get lineage(): Buffer {
@@ -263,9 +263,9 @@ export class Journal {
     this.#dirty = false;
     const sequence = this.#log.sequence;
     try {
-      // The data first: a synced record never points at bytes that are not there (J1).
-      await this.#segments.sync();
-      await this.#log.sync(sequence);
+      // At the same time: a record that is there without its data does not verify (J1), and nobody was told of it.
+      await settleAll([this.#segments.sync(), this.#log.sync()]);
+      this.#log.markSynced(sequence);
     } catch (error) {
       throw this.#failSync(error);
     }

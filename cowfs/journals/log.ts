@@ -14,7 +14,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { FileSystemError } from "../errors.ts";
-import { type Disk, rewrite, syncDirectory, syncDirectoryLater, writeFully } from "./disk.ts";
+import { type Disk, rewrite, settleAll, syncDirectory, syncDirectoryLater, writeFully } from "./disk.ts";
 import {
   damagedLog,
   fileHeaderBytes,
@@ -156,22 +156,23 @@ export class Log {
     this.#pendingBytes = 0;
   }
 
-  /**
-   * Settles when all that was flushed before the call is on stable storage, and marks `sequence` as the last record that
-   * is there with its data. Runs off the event loop: what is appended meanwhile is not marked.
-   */
-  async sync(sequence: number): Promise<void> {
+  /** Settles when all that was flushed before the call is on stable storage. Runs off the event loop. */
+  async sync(): Promise<void> {
     const previous = [...this.#previous];
     const file = this.#file;
     if (this.#hasNewFile) {
       this.#hasNewFile = false;
       await syncDirectoryLater(this.#directory);
     }
-    for (const each of [...previous, file]) await this.#disk.sync(each);
-    this.#mark.write(sequence);
-    this.marked = sequence;
+    await settleAll([...previous, file].map((each) => this.#disk.sync(each)));
     this.#previous = this.#previous.filter((each) => !previous.includes(each));
     for (const each of previous) fs.closeSync(each);
+  }
+
+  /** After a sync that began when `sequence` was the last record that had been flushed, and a sync of its data (L4). */
+  markSynced(sequence: number): void {
+    this.#mark.write(sequence);
+    this.marked = sequence;
   }
 
   /** As `sync`, at once: for use before anything is served. */

@@ -7,7 +7,7 @@
 import fs from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "@node-rs/crc32";
 import { realDisk, writeFully } from "./disk.ts";
 
 const copyBytes = 12;

@@ -13,7 +13,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "@node-rs/crc32";
 import { segmentBytes } from "./segment-use.ts";
 
 export const blockBytes = 16 * 1024;

@@ -7,9 +7,9 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "@node-rs/crc32";
 import { FileSystemError, XenoError } from "../errors.ts";
-import { type Disk, rewrite, syncDirectoryLater, writeFully } from "./disk.ts";
+import { type Disk, rewrite, settleAll, syncDirectoryLater, writeFully } from "./disk.ts";
 import { blockBytes, findDamage, SegmentSums } from "./segment-sums.ts";
 import { segmentBytes } from "./segment-use.ts";
 
@@ -223,9 +223,8 @@ export class Segments {
       this.#hasNewFile = false;
       await syncDirectoryLater(this.#directory);
     }
-    const synced = await Promise.allSettled(segments.map((segment) => this.#disk.sync(this.#open(segment))));
-    this.#syncing.clear();
-    for (const result of synced) if (result.status === "rejected") throw result.reason;
+    const syncs = segments.map((segment) => this.#disk.sync(this.#open(segment)));
+    await settleAll(syncs).finally(() => this.#syncing.clear());
   }
 
   close(): void {
