@@ -1,25 +1,22 @@
 /** Program: what there is no command for. `change JOURNAL LIST`, `all`, `first`; in `$XENO_HOME`. */
 import { readFile } from "node:fs/promises";
-import { findHome } from "../../control/cli/home.ts";
-import { runWithFaults } from "../../cowfs/fault.ts";
-import { openUnion } from "../../cowfs/union/union.ts";
-import { ourUrl } from "./contenders.ts";
-import { describeChange } from "./prepare-tree.ts";
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
+
+// As the xeno command does.
+enableCompileCache(join(import.meta.dirname, "../../node_modules/.cache/xeno"));
+const { findHome } = await import("../../control/cli/home.ts");
+const { runWithFaults } = await import("../../cowfs/fault.ts");
+const { changeThroughJournal } = await import("./change-through-journal.ts");
+const { ourUrl } = await import("./contenders.ts");
 
 const [what, journal, list] = process.argv.slice(2);
-const root = { uid: 0, gid: 0, groups: [] };
 const { signal } = new AbortController();
 const layers = await findHome().openLayers();
 
 if (what === "change") {
-  const union = await openUnion({ journal, base: `${ourUrl}@1`, resolve: layers.resolve, signal });
-  for (const path of (await readFile(list, "latin1")).split("\n")) {
-    let id = union.rootId;
-    for (const name of path.split("/")) id = await runWithFaults(() => union.lookup(root, id, name), signal);
-    const { size } = await runWithFaults(() => union.getAttributes(id), signal);
-    await runWithFaults(() => union.write(root, id, Math.floor(size / 2), describeChange(path)), signal);
-  }
-  await union.close();
+  const paths = (await readFile(list, "latin1")).split("\n");
+  await changeThroughJournal({ journal, url: `${ourUrl}@1`, resolve: layers.resolve, paths, signal });
 } else {
   const opened = await layers.open(`${ourUrl}@1`, undefined, signal);
   if (what === "all") await opened.bringAhead({ signal });
