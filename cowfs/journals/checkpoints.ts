@@ -276,7 +276,7 @@ export class Checkpoints {
     // Without them nothing is lost: the next round makes up for it.
     await this.#segments.keepSums().catch(() => {});
     const passed = pins.filter(({ sequence }) => sequence >= this.#folded);
-    const bytes = await this.#limits.fold({ directory, until, pins: passed });
+    const bytes = await this.#fold({ directory, until, pins: passed });
     this.#journal.throwIfFailed();
     this.#limits.onStep("folded");
     fs.renameSync(newCheckpointPath(directory), checkpointPath(directory, until.sequence));
@@ -298,6 +298,16 @@ export class Checkpoints {
       await nextTurn();
     }
     this.#limits.onStep("segments removed");
+  }
+
+  /** A thread may fail to start, or die, for a moment's want of something: who waits for room is not told that the disk is full. */
+  async #fold(task: FoldTask): Promise<number> {
+    try {
+      return await this.#limits.fold(task);
+    } catch (error) {
+      if (isFull(error) || (error as XenoError).code === "journal-damaged") throw error;
+      return await this.#limits.fold(task);
+    }
   }
 
   #switchLog(prepared: number) {

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from "ava";
 import { ChangeWriter } from "../../../cowfs/journals/changes.ts";
 import { checkpointPath, listCheckpoints, newCheckpointPath } from "../../../cowfs/journals/checkpoint-file.ts";
 import type { CheckpointStep } from "../../../cowfs/journals/checkpoints.ts";
+import { type FoldTask, foldLog } from "../../../cowfs/journals/fold.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
 import type { JournalState } from "../../../cowfs/journals/state.ts";
@@ -225,6 +226,27 @@ test("a journal of version 1, with its one file `log`, opens as it was and goes 
   await old.close();
   t.false(fs.existsSync(path.join(directory, "log")));
   assert.deepEqual(await reopen(directory), later);
+});
+
+test("a round goes on when the thread that folds could not be had once; when it never can, nothing is lost", async (t) => {
+  for (const failures of [1, 2]) {
+    let calls = 0;
+    const fold = async (task: FoldTask) => {
+      if (++calls <= failures) throw new Error("no thread");
+      return foldLog(task);
+    };
+    const directory = scratchDirectory(t);
+    const journal = Journal.open(directory, undefined, { fold });
+    addFile(journal, "a", "first");
+    if (failures === 1) await journal.checkpoint();
+    else await t.throwsAsync(journal.checkpoint(), { message: "no thread" });
+    t.is(listCheckpoints(directory).length, failures === 1 ? 1 : 0);
+    addFile(journal, "b", "second");
+    await journal.close();
+    const again = Journal.open(directory);
+    t.deepEqual([contentOf(again, "a"), contentOf(again, "b")], ["first", "second"]);
+    await again.close();
+  }
 });
 
 test("a log that has grown is folded by itself, and on closing", async (t) => {
