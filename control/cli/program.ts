@@ -35,6 +35,7 @@ export const commandFiles: readonly CommandFile[] = [
   { names: ["order"], load: async () => (await import("./order-commands.ts")).createOrderCommands() },
   { names: ["information"], load: async () => (await import("./information-commands.ts")).createInformationCommands() },
   { names: ["find"], load: async () => (await import("./find-command.ts")).createFindCommand() },
+  { names: ["session"], load: async () => (await import("./session-commands.ts")).createSessionCommands() },
 ];
 
 /** For the words of a command line; without a known command among them, with all. `signal` ends what a command does, in order. */

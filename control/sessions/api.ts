@@ -1,9 +1,8 @@
 /**
- * What a XenoServer answers its clients (control paper, section II-B.2). Every request but the first two is proved (RFC 9449), with
+ * What a XenoServer answers its clients (control paper, section II-B.2). Every request but the first is proved (RFC 9449), with
  * a credential of a XenoCorp that it accepts.
  *
  *     GET  /                                   what this is
- *     GET  /v1/ping                            for other XenoServers, which measure the round trip
  *     GET  /v1/xenoserver                      query_xenoserver_status
  *     POST /v1/offers                          {requirements | requirementsXml, termMs, session?}: {offer}
  *     POST /v1/sessions                        {offer, acceptance, order}: create_session
@@ -77,7 +76,6 @@ export function createSessionsApi(
   const show = (session: Parameters<typeof describeSession>[0]) => describeSession(session, manager);
 
   api.get("/", async () => ({ xenoserver: name, ask: `${address}/v1/xenoserver` }));
-  api.get("/v1/ping", async () => ({ name }));
   api.get("/v1/xenoserver", async (request) => {
     await authenticate(request);
     return await describeXenoServer(manager);

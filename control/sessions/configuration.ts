@@ -58,6 +58,12 @@ export const SessionsConfiguration = Type.Object(
       }),
     ),
     advertiseSeconds: Type.Optional(Type.Number({ ...seconds, description: "Between two. Default 120." })),
+    peers: Type.Optional(
+      Type.Array(Type.String({ pattern: "^https?://[^/?#]+$" }), {
+        maxItems: 1000,
+        description: "XenoServers to measure round trips to, though their addresses are not public.",
+      }),
+    ),
     tokens: Type.Optional(Tokens),
   },
   { additionalProperties: false, title: "How a XenoServer sells sessions" },

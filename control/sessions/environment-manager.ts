@@ -218,29 +218,36 @@ export class EnvironmentManager {
   async deploy({ keyId }: Caller, id: string, asked: AskedTask): Promise<SessionTask> {
     return await this.#queues.run(id, async () => {
       const session = this.#requireOpen(id, keyId);
-      const hash = hashOf(asked);
-      const known = session.tasks.find((task) => task.id === asked.id);
-      if (known?.hash === hash) return known;
-      if (known !== undefined)
-        throw new XenoError("task-conflict", `${asked.id} is the id of another task`, { hint: "use a new id" });
-      requireActive(session);
-      if (session.tasks.length >= maxTasks)
-        throw new XenoError("tasks-full", `a session has ${maxTasks} tasks`, { hint: "end one first" });
-      const task = this.#describe(session, asked, hash);
-      session.tasks.push(task);
-      await this.sessions.save(session);
+      const task = await this.#findOrAdd(session, asked);
+      if (task.deployment === undefined) return task;
       try {
-        noteDomain(task, (await this.#machineOf(session).client.deploy(task.deployment!)).domain);
+        noteDomain(task, (await this.#machineOf(session).client.deploy(task.deployment)).domain);
       } catch (error) {
-        // Whether it was begun is not known: it is looked at again.
-        if (!(error instanceof XenoError) || error.code === "server-unreachable") session.isSettled = false;
-        else session.tasks.splice(session.tasks.indexOf(task), 1);
+        if (!(error instanceof XenoError) || error.code === "server-unreachable") throw error;
+        session.tasks.splice(session.tasks.indexOf(task), 1);
         await this.sessions.save(session);
         throw error;
       }
       await this.sessions.save(session);
       return task;
     });
+  }
+
+  async #findOrAdd(session: Session, asked: AskedTask): Promise<SessionTask> {
+    const hash = hashOf(asked);
+    const known = session.tasks.find((task) => task.id === asked.id);
+    if (known?.hash === hash) return known;
+    if (known !== undefined)
+      throw new XenoError("task-conflict", `${asked.id} is the id of another task`, { hint: "use a new id" });
+    requireActive(session);
+    if (session.tasks.length >= maxTasks)
+      throw new XenoError("tasks-full", `a session has ${maxTasks} tasks`, { hint: "end one first" });
+    const task = this.#describe(session, asked, hash);
+    session.tasks.push(task);
+    // Until Xenod has answered it is not known whether it was begun: whoever finds it so asks again.
+    session.isSettled = false;
+    await this.sessions.save(session);
+    return task;
   }
 
   /** Ends a task: its domain is removed, with what it wrote. Throws `task-unknown`. */

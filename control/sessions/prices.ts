@@ -35,7 +35,8 @@ export function priceOf(prices: Prices, resources: SessionResources, load: numbe
   return Math.min(1_000_000_000_000, Math.ceil(price * riseAt(congestion, load)));
 }
 
-function riseAt(congestion: Prices["congestion"], load: number): number {
+/** By how much prices are multiplied. */
+export function riseAt(congestion: Prices["congestion"], load: number): number {
   if (congestion === undefined || load <= congestion.above) return 1;
   const { above, factor } = congestion;
   return 1 + (factor - 1) * ((Math.min(1, load) - above) / (1 - above));

@@ -56,7 +56,7 @@ const funds = 1_000_000_000;
 export async function withSelling(
   machine: SimulatedMachine,
   run: (selling: Selling) => Promise<void>,
-  configuration: Partial<SessionsConfiguration> = {},
+  { validation, ...configuration }: Partial<SessionsConfiguration> & { validation?: "online" | "offline" } = {},
 ): Promise<void> {
   let offset = 0;
   const now = () => Date.now() + offset;
@@ -69,7 +69,7 @@ export async function withSelling(
         await EnvironmentManager.open({
           configuration: {
             ...{ name: "seller", address, listen: "", key: "", servers: [machine.name], currency: "EUR", prices },
-            corporations: [{ address: corporation.address }],
+            corporations: [{ address: corporation.address, validation }],
             environments: [{ type: "Linux", kernels: { "6.1": machine.kernel } }],
             ...{ chargeSeconds: 10, graceSeconds: 100 },
             ...configuration,
