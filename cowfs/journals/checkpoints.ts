@@ -266,15 +266,17 @@ export class Checkpoints {
 
   async #checkpoint(): Promise<void> {
     const { directory, state } = this.#journal;
+    // What the records know of the segments' bytes goes with the log.
+    await this.#segments.catchUp();
     const prepared = await this.#log.prepare();
     this.#limits.onStep("prepared");
     // From here to the switch in one turn: the position, what is dead and the file belong together.
-    const { until, dead, pins, logged } = this.#switchLog(prepared);
+    const { until, dead, pins, logged, sums } = this.#switchLog(prepared);
     this.#limits.onStep("switched");
     await this.#journal.sync();
     this.#limits.onStep("synced");
     // Without them nothing is lost: the next round makes up for it.
-    await this.#segments.keepSums().catch(() => {});
+    await this.#segments.keepSums(sums).catch(() => {});
     const passed = pins.filter(({ sequence }) => sequence >= this.#folded);
     const bytes = await this.#fold({ directory, until, pins: passed });
     this.#journal.throwIfFailed();
@@ -324,9 +326,10 @@ export class Checkpoints {
       .listFull()
       .filter(([segment]) => use.live(segment) === 0 && use.pins(segment) === 0)
       .map(([segment]) => segment);
+    const sums = this.#segments.prepareSums();
     this.#log.switchTo(prepared);
     this.#journal.noteSwitch();
-    return { until, dead, pins, logged };
+    return { until, dead, pins, logged, sums };
   }
 }
 

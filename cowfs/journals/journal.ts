@@ -79,6 +79,7 @@ export class Journal {
       const parts = { log: this.#log, segments: this.#segments, checkpoints: this.#checkpoints };
       this.room = new Room(this, { ...parts, reserve: new Reserve(directory) }, limits);
       this.snapshots = new Snapshots(this, this.#segments, this.#checkpoints);
+      void this.#segments.catchUp();
     } catch (error) {
       this.#closeFiles();
       if (error instanceof XenoError) throw error;
@@ -219,6 +220,11 @@ export class Journal {
     return this.#checkpoints.failure;
   }
 
+  /** Files in which damage was found since it was opened; there is no other way to learn of what nobody reads than `verifyJournal`. */
+  get damagedFiles(): string[] {
+    return [...this.#segments.damaged].map((segment) => this.#segments.pathOf(segment));
+  }
+
   /** The log goes on in another file: a sync is needed, also where nothing has changed. */
   noteSwitch(): void {
     this.#dirty = true;
@@ -276,7 +282,11 @@ export class Journal {
     if (!isSynced && this.#identity.syncFailed) return false;
     const changes = [...new ChangeReader(payload).changes()];
     for (const change of changes) if (!this.#hasData(change, isSynced)) return false;
-    for (const change of changes) this.state.apply(change);
+    for (const change of changes) {
+      this.state.apply(change);
+      if (change.kind === "lay" && change.extent.address !== lowerAddress)
+        this.#segments.noteWritten(change.extent.address, change.extent.length, change.checksum);
+    }
     if (!isSynced) this.#adopt(changes);
     return true;
   }

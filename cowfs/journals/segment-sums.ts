@@ -1,10 +1,13 @@
 /**
  * Checksums of segments, by blocks: what makes a flipped bit in a file's bytes be found before it is served.
  *
- * - (D1) A block's checksum is of the bytes as they were given to be written, not as the disk gives them back, unless the
- *   segment was begun by a process that died: then it is of what was there when the segment was full.
- * - (D2) What is read is verified by whole blocks, where their checksums are known: always of full segments after the next
- *   round of checkpoints, and of those that this process began. A block that does not verify is never given out.
+ * - (D1) A block's checksum is of the bytes as they were given to be written, not as the disk gives them back. Where the
+ *   file of checksums is lost, it is of what was there when the segment was full.
+ * - (D2) What is read is verified by whole blocks, where their checksums are known. A block that does not verify is never
+ *   given out.
+ * - (D3) A file of checksums speaks of bytes that were synced before: what a crash takes back of a segment, and others are
+ *   written over, is none of them. The rest of the segment is known by the records of the log since that round: bytes that
+ *   do not have the checksum of their record get one that no bytes have (segment-tails.ts).
  *
  *     file = "XENOSUMS", version u32, bytes of the segment u32, checksum of the rest u32, 0 u32, CRC-32 of each block u32
  *
@@ -12,26 +15,28 @@
  * verify itself counts as none, and is made anew.
  */
 import fs from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { crc32 } from "@node-rs/crc32";
-import { segmentBytes } from "./segment-use.ts";
 
 export const blockBytes = 16 * 1024;
 const magic = "XENOSUMS";
 const version = 1;
 const headerBytes = 24;
+const firstBlocks = 16;
 
 export interface Sums {
   /** How many bytes of the segment they are of. */
   bytes: number;
-  readonly blocks: Uint32Array;
+  blocks: Uint32Array;
 }
 
 export class SegmentSums {
   readonly #directory: string;
   /** Undefined for one that has no file. */
   readonly #known = new Map<number, Sums | undefined>();
-  readonly #kept = new Set<number>();
+  /** How many bytes of each segment the file on the disk is of. */
+  readonly #kept = new Map<number, number>();
 
   constructor(directory: string) {
     this.#directory = path.join(directory, "sums");
@@ -43,14 +48,19 @@ export class SegmentSums {
     return this.#known.get(segment);
   }
 
-  /** Takes in what was appended to a segment, if it has all that is before it. */
-  add(segment: number, position: number, bytes: Buffer): void {
-    if (position === 0)
-      this.#known.set(segment, { bytes: 0, blocks: new Uint32Array(Math.ceil(segmentBytes / blockBytes)) });
-    const sums = this.#known.get(segment);
-    if (sums === undefined || sums.bytes !== position) return;
+  /** The same; of no bytes where none are known. */
+  begin(segment: number): Sums {
+    const known = this.of(segment) ?? { bytes: 0, blocks: new Uint32Array(firstBlocks) };
+    this.#known.set(segment, known);
+    return known;
+  }
+
+  /** Takes in what follows the bytes that are known. */
+  add(segment: number, bytes: Buffer): void {
+    const sums = this.begin(segment);
     for (let at = 0; at < bytes.length; ) {
       const block = Math.floor(sums.bytes / blockBytes);
+      if (block === sums.blocks.length) sums.blocks = grow(sums.blocks);
       const part = bytes.subarray(at, at + (block + 1) * blockBytes - sums.bytes);
       sums.blocks[block] = crc32(part, sums.blocks[block]);
       sums.bytes += part.length;
@@ -58,27 +68,42 @@ export class SegmentSums {
     }
   }
 
-  /** Whether a segment of so many bytes has all of its checksums on the disk. */
-  isKept(segment: number, bytes: number): boolean {
-    if (!this.#kept.has(segment) && this.of(segment)?.bytes === bytes && fs.existsSync(this.pathOf(segment)))
-      this.#kept.add(segment);
-    return this.#kept.has(segment);
+  /** From here on no bytes of this range verify: they are not those of the record that points at them. */
+  spoil(segment: number, start: number, end: number): void {
+    const { blocks } = this.#known.get(segment)!;
+    const last = Math.floor((end - 1) / blockBytes);
+    for (let block = Math.floor(start / blockBytes); block <= last; block++) blocks[block] ^= 1;
   }
 
-  /** Writes them down. Losing the file costs no more than making it anew, so it is not synced. */
-  keep(segment: number): void {
-    const { bytes, blocks } = this.of(segment)!;
-    const used = blocks.subarray(0, Math.ceil(bytes / blockBytes));
-    const body = Buffer.from(used.buffer, used.byteOffset, used.byteLength);
+  /** Whether the checksums of so many bytes of a segment are on the disk. */
+  isKept(segment: number, bytes: number): boolean {
+    this.of(segment);
+    return this.#kept.get(segment) === bytes;
+  }
+
+  /** A copy of what is known of the first so many bytes, or undefined where less is known. */
+  copy(segment: number, bytes: number): Sums | undefined {
+    const sums = this.of(segment);
+    if (sums?.bytes !== bytes) return undefined;
+    return { bytes, blocks: sums.blocks.slice(0, Math.ceil(bytes / blockBytes)) };
+  }
+
+  /**
+   * Writes a copy down, off the event loop. Its bytes were synced before (D3). Losing the file costs no more than making it
+   * anew, so it is not synced.
+   */
+  async keep(segment: number, { bytes, blocks }: Sums): Promise<void> {
+    const body = Buffer.from(blocks.buffer, blocks.byteOffset, blocks.byteLength);
     const header = Buffer.alloc(headerBytes);
     header.write(magic, 0, "latin1");
     header.writeUInt32LE(version, 8);
     header.writeUInt32LE(bytes, 12);
     header.writeUInt32LE(crc32(body, bytes), 16);
-    fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    fs.writeFileSync(`${this.pathOf(segment)}.new`, Buffer.concat([header, body]), { mode: 0o600 });
-    fs.renameSync(`${this.pathOf(segment)}.new`, this.pathOf(segment));
-    this.#kept.add(segment);
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const made = `${this.pathOf(segment)}.new`;
+    await writeFile(made, Buffer.concat([header, body]), { mode: 0o600 });
+    fs.renameSync(made, this.pathOf(segment));
+    this.#kept.set(segment, bytes);
   }
 
   forget(segment: number): void {
@@ -102,8 +127,15 @@ export class SegmentSums {
     if (!isWhole || crc32(body, bytes) !== found.readUInt32LE(16)) return undefined;
     const blocks = new Uint32Array(body.length / 4);
     for (let block = 0; block < blocks.length; block++) blocks[block] = body.readUInt32LE(4 * block);
+    this.#kept.set(segment, bytes);
     return { bytes, blocks };
   }
+}
+
+function grow(blocks: Uint32Array): Uint32Array {
+  const grown = new Uint32Array(2 * Math.max(firstBlocks, blocks.length));
+  grown.set(blocks);
+  return grown;
 }
 
 export function sumsPath(directory: string, segment: number): string {

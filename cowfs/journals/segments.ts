@@ -10,10 +10,18 @@ import path from "node:path";
 import { crc32 } from "@node-rs/crc32";
 import { FileSystemError, XenoError } from "../errors.ts";
 import { type Disk, rewrite, settleAll, syncDirectoryLater, writeFully } from "./disk.ts";
-import { blockBytes, findDamage, SegmentSums } from "./segment-sums.ts";
+import { blockBytes, findDamage, SegmentSums, type Sums } from "./segment-sums.ts";
+import { SegmentTails } from "./segment-tails.ts";
 import { segmentBytes } from "./segment-use.ts";
 
 const maxOpenFiles = 128;
+/** Of what is to be read again for its checksums, so much at a time. */
+const catchUpBytes = 256 * 1024;
+/** The checksums of a full segment are written down when it was synced; those of a smaller one with the next round. */
+const keptAtSyncBytes = 1024 * 1024;
+
+/** Checksums of segments as they stood at some moment. */
+export type PreparedSums = readonly { readonly segment: number; readonly size: number; readonly sums?: Sums }[];
 
 export function nameSegment(segment: number): string {
   return String(segment).padStart(8, "0");
@@ -32,6 +40,8 @@ export class Segments {
   #hasNewFile = false;
   #current = 0;
   readonly #sums: SegmentSums;
+  readonly #tails = new SegmentTails();
+  #isClosed = false;
   /** Those in which damage was found. */
   readonly damaged = new Set<number>();
   /** Bytes of all segments, those that nothing points at included. */
@@ -67,10 +77,22 @@ export class Segments {
       throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot write to ${this.#directory}: ${String(cause)}`);
     }
     this.#sizes.set(this.#current, position + bytes.length);
-    this.#sums.add(this.#current, position, bytes);
+    this.#noteAppended(this.#current, position, bytes);
     this.totalBytes += bytes.length;
     this.#unsynced.add(this.#current);
     return this.#current * segmentBytes + position;
+  }
+
+  #noteAppended(segment: number, position: number, bytes: Buffer): void {
+    const isKnown = !this.#tails.has(segment) && this.#sums.begin(segment).bytes === position;
+    if (isKnown) this.#sums.add(segment, bytes);
+    else this.#tails.note(segment * segmentBytes + position, bytes.length, crc32(bytes));
+  }
+
+  /** A write of a process before, as its record has it: it is verified by that, until it has checksums by blocks (D3). */
+  noteWritten(address: number, length: number, checksum: number): void {
+    const known = this.#sums.of(Math.floor(address / segmentBytes));
+    if (known === undefined || address % segmentBytes >= known.bytes) this.#tails.note(address, length, checksum);
   }
 
   /** Appending goes on in a segment after `segment`, also where that is not full: it is not appended to any more. */
@@ -103,8 +125,9 @@ export class Segments {
   }
 
   #readPart(segment: number, position: number, target: Buffer): void {
-    const sums = this.#sums.of(segment);
     const end = position + target.length;
+    if (this.#tails.has(segment)) this.#catchUp(segment, end);
+    const sums = this.#sums.of(segment);
     if (sums === undefined || end > sums.bytes) return this.#readBytes(segment, position, target);
     const first = position - (position % blockBytes);
     const last = Math.min(Math.ceil(end / blockBytes) * blockBytes, sums.bytes);
@@ -139,24 +162,71 @@ export class Segments {
     });
   }
 
-  /** Writes the checksums of full segments down, so that what is read after the next opening is verified too. */
-  async keepSums(): Promise<void> {
-    for (const [segment, size] of this.listFull()) {
-      if (size === 0 || this.#sums.isKept(segment, size)) continue;
-      if (this.#sums.of(segment)?.bytes !== size) await this.#sum(segment, size);
-      this.#sums.keep(segment);
+  /**
+   * Checksums by blocks of all that a process before wrote: what was not read yet is read now, a little a turn. Never
+   * rejects.
+   */
+  async catchUp(): Promise<void> {
+    for (const segment of this.#tails.segments())
+      while (this.#tails.has(segment)) {
+        await new Promise(setImmediate);
+        if (this.#isClosed) return;
+        try {
+          this.#catchUp(segment, Number.POSITIVE_INFINITY, catchUpBytes);
+        } catch {
+          // Who reads it is told.
+          this.#tails.forget(segment);
+        }
+      }
+  }
+
+  /** So far, or by so many bytes. */
+  #catchUp(segment: number, end: number, mostBytes: number = Number.POSITIVE_INFINITY): void {
+    const sums = this.#sums.begin(segment);
+    const stop = Math.min(end, sums.bytes + mostBytes);
+    while (sums.bytes < stop) {
+      const part = this.#tails.next(segment, sums.bytes);
+      if (part === undefined) return;
+      // Nobody points at what lies between.
+      this.#sum(segment, Math.min(part.position, sums.bytes + catchUpBytes));
+      if (sums.bytes < part.position) continue;
+      const bytes = Buffer.allocUnsafe(part.length);
+      this.#readBytes(segment, part.position, bytes);
+      this.#sums.add(segment, bytes);
+      if (crc32(bytes) !== part.checksum) this.#sums.spoil(segment, part.position, part.position + part.length);
     }
   }
 
-  /** Of a segment that a process before began, with what is there now (D1). */
-  async #sum(segment: number, size: number): Promise<void> {
-    const bytes = Buffer.allocUnsafe(1024 * 1024);
-    for (let at = 0; at < size; at += bytes.length) {
-      const piece = bytes.subarray(0, Math.min(bytes.length, size - at));
-      this.#readBytes(segment, at, piece);
-      this.#sums.add(segment, at, piece);
+  /** Of what is there now, so far (D1). */
+  #sum(segment: number, end: number): void {
+    const { bytes: start } = this.#sums.begin(segment);
+    if (start >= end) return;
+    const bytes = Buffer.allocUnsafe(end - start);
+    this.#readBytes(segment, start, bytes);
+    this.#sums.add(segment, bytes);
+  }
+
+  /** What is to be kept of checksums once all that was appended until now is synced (D3). */
+  prepareSums(): PreparedSums {
+    const unkept = this.list().filter(([segment, size]) => size > 0 && !this.#sums.isKept(segment, size));
+    return unkept.map(([segment, size]) => ({ segment, size, sums: this.#sums.copy(segment, size) }));
+  }
+
+  /** Writes them down, so that what is read after the next opening is verified too. */
+  async keepSums(prepared: PreparedSums): Promise<void> {
+    for (const { segment, size, sums } of prepared) {
+      if (sums !== undefined) await this.#sums.keep(segment, sums);
+      else if (segment < this.#current) await this.#makeSums(segment, size);
+    }
+  }
+
+  /** Of a full segment whose file of checksums was lost. */
+  async #makeSums(segment: number, size: number): Promise<void> {
+    for (let at = 0; at < size; at += catchUpBytes) {
+      this.#sum(segment, Math.min(size, at + catchUpBytes));
       await new Promise(setImmediate);
     }
+    await this.#sums.keep(segment, this.#sums.copy(segment, size)!);
   }
 
   /** Whether there are bytes at all of an address range of one write. */
@@ -169,7 +239,7 @@ export class Segments {
   verify(address: number, length: number, checksum: number): boolean {
     if (!this.holds(address, length)) return false;
     const bytes = Buffer.allocUnsafe(length);
-    this.read(address, length, bytes, 0);
+    this.#readBytes(Math.floor(address / segmentBytes), address % segmentBytes, bytes);
     return crc32(bytes) === checksum;
   }
 
@@ -209,6 +279,7 @@ export class Segments {
     this.#unsynced.delete(segment);
     fs.rmSync(this.pathOf(segment));
     this.#sums.forget(segment);
+    this.#tails.forget(segment);
     this.damaged.delete(segment);
     this.totalBytes -= this.sizeOf(segment);
     this.#sizes.delete(segment);
@@ -217,6 +288,7 @@ export class Segments {
   /** Settles when all that was appended before the call is on stable storage. One call at a time. */
   async sync(): Promise<void> {
     const segments = [...this.#unsynced];
+    const full = this.listFull().filter(([segment, size]) => this.#unsynced.has(segment) && size >= keptAtSyncBytes);
     this.#unsynced.clear();
     this.#syncing = new Set(segments);
     if (this.#hasNewFile) {
@@ -225,9 +297,14 @@ export class Segments {
     }
     const syncs = segments.map((segment) => this.#disk.sync(this.#open(segment)));
     await settleAll(syncs).finally(() => this.#syncing.clear());
+    for (const [segment, size] of full) {
+      const sums = this.#sums.copy(segment, size);
+      if (sums !== undefined) await this.#sums.keep(segment, sums).catch(() => {});
+    }
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const file of this.#files.values()) fs.closeSync(file);
     this.#files.clear();
   }

@@ -114,6 +114,8 @@ export interface ExportStatus {
   readonly failures: number;
   /** Why the journal's last checkpoint failed: its log grows until one succeeds. */
   readonly checkpointFailure?: string;
+  /** Files of the journal of which something did not verify when it was read, since it was opened: that is not given out. */
+  readonly damagedFiles?: readonly string[];
   /** What the guest's boot has read of its layers, while this life of the worker saw it. */
   readonly boot?: BootReads;
   readonly error?: ErrorBody;

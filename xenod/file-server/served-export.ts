@@ -165,7 +165,7 @@ export class ServedExport {
   }
 
   get status(): ExportStatus {
-    const checkpointFailure = this.#opened?.union.core.journal.checkpointFailure;
+    const { checkpointFailure, damagedFiles = [] } = this.journal ?? {};
     return {
       id: this.id,
       state: this.#state === "serving" && this.held !== undefined ? "held" : this.#state,
@@ -177,6 +177,7 @@ export class ServedExport {
       hasInit: this.#opened?.init !== undefined,
       failures: this.#failures,
       checkpointFailure: checkpointFailure === undefined ? undefined : String(checkpointFailure),
+      damagedFiles: damagedFiles.length === 0 ? undefined : damagedFiles,
       boot: this.#pull?.reads,
       error: this.#error,
       counters: this.#opened?.exported.counters,
