@@ -9,6 +9,7 @@ import { readContext, requireRoot } from "./context.ts";
 import { beginWithJournal, requireNewJournal } from "./new-journal.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
 import { addOverlayNames } from "./overlay-names.ts";
+import { bePatient, createPatienceOption, type PatienceFlag } from "./patience.ts";
 import { withProgress } from "./progress.ts";
 
 export function createOverlayCommands(): Command[] {
@@ -48,11 +49,12 @@ Example:
     .argument("<source>", "a journal, a directory or a tarball")
     .argument("<url>", "xenostore://OWNER/NAME[@VERSION]")
     .option("--key <name>", "the key to sign with (default: the owner's name)")
+    .addOption(createPatienceOption())
     .addHelpText("after", "\nExample:\n  xeno publish ./changes xenostore://demo/apache")
-    .action(async (source: string, url: string, options: { key?: string }, command: Command) => {
+    .action(async (source: string, url: string, options: { key?: string } & PatienceFlag, command: Command) => {
       const { json, home, signal } = readContext(command);
       const key = await loadKey(home.keys, options.key ?? parseOverlayUrl(url).owner);
-      const store = await home.openStore({ create: true });
+      const store = await home.openStore({ create: true, ...bePatient(options) });
       const layers = await home.openLayers(store);
       const published = await withProgress((show) =>
         publishOverlay({

@@ -11,6 +11,7 @@ import { loadKey } from "../../xenostore/keys/key-ring.ts";
 import { carryTrace } from "../../xenostore/traces/carry-trace.ts";
 import { readContext } from "./context.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
+import { bePatient, createPatienceOption, type PatienceFlag } from "./patience.ts";
 import { createPrecacheCommand } from "./precache-command.ts";
 import { withProgress } from "./progress.ts";
 
@@ -46,6 +47,7 @@ export function createTemplateCommands(): Command {
     )
     .option("--version <version>", "default: from the content")
     .option("--key <name>", "the key to sign with", "templates")
+    .addOption(createPatienceOption())
     .addHelpText(
       "after",
       `
@@ -56,13 +58,13 @@ Examples:
   xeno template import Debian-kernel/6.1 --kernel
   xeno template import appliance --tar ./appliance.tar.xz`,
     )
-    .action(async (name: string, options: ImportFlags, command: Command) => {
+    .action(async (name: string, { patience, ...options }: ImportFlags & PatienceFlag, command: Command) => {
       const { json, home, signal } = readContext(command);
       // What is wrong with the command is told before anything is read.
       requireSource(options);
       parseTemplateName(`template://${name}/${options.version ?? "current"}`);
       const key = await loadKey(home.keys, options.key);
-      const store = await home.openStore({ create: true });
+      const store = await home.openStore({ create: true, ...bePatient({ patience }) });
       const imported = await withProgress((show) => {
         const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
           show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);
@@ -77,6 +79,7 @@ Examples:
     .command("update <name>")
     .description("import a template again as it was imported before, and move …/current to what came of it")
     .option("--version <version>", "default: from the content")
+    .addOption(createPatienceOption())
     .addHelpText(
       "after",
       `
@@ -86,12 +89,12 @@ before read is what is brought first for the new one.
 Example:
   xeno template update Debian/12`,
     )
-    .action(async (name: string, { version }: { version?: string }, command: Command) => {
+    .action(async (name: string, { version, ...flags }: { version?: string } & PatienceFlag, command: Command) => {
       const { json, home, signal } = readContext(command);
       parseTemplateName(`template://${name}/${version ?? "current"}`);
       const recipe = await readRecipe(home.at("imports"), name);
       const key = await loadKey(home.keys, recipe.key);
-      const store = await home.openStore();
+      const store = await home.openStore(bePatient(flags));
       const table = { store, trust: home.trust };
       const before = await findTemplate(table, `template://${name}/current`);
       const imported = await withProgress((show) => {

@@ -71,6 +71,13 @@ export const ServerConfiguration = Type.Object(
         description: "After a guest's boot, bring what it has not read at this rate a second, as 5M.",
       }),
     ),
+    ioErrorsAfter: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          "For so many seconds a guest waits for data that the store does not give; then it is an I/O error. Default: for ever.",
+      }),
+    ),
     allowLayers: Type.Optional(
       Type.Array(Type.String(), { maxItems: 64, description: "What .mount files may reach, as ro file:///srv/www." }),
     ),

@@ -20,7 +20,8 @@ import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
 import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
-import { openStore } from "../../xenostore/stores/open-store.ts";
+import { type OpenStoreOptions, openStore } from "../../xenostore/stores/open-store.ts";
+import { makePatientPolicy } from "../../xenostore/stores/remote/policy.ts";
 import type { CheckpointManifest } from "../checkpoints/manifest.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
@@ -102,6 +103,15 @@ export interface ServerStatus {
   readonly fileServer: { readonly keeper?: number; readonly worker?: number; readonly problem?: string };
 }
 
+interface Opened {
+  readonly store: ObjectStore;
+  /** The same, for who waits longer. */
+  readonly exchangeStore: ObjectStore;
+  readonly layers: Layers;
+  readonly meter: TrafficMeter;
+  readonly pins: StorePins;
+}
+
 const superviseMs = 1_000;
 /** A store that is away does not hold up the end of a XenoServer: its pin then stays, and can be taken away by hand. */
 const lastPinMs = 5_000;
@@ -143,7 +153,9 @@ export class XenoServer {
     );
     try {
       const meter = new TrafficMeter();
-      const store = meterStore(await openStore(options.store), meter, `XenoServer ${options.name}`, "XenoStore");
+      const open = async (opening?: OpenStoreOptions) =>
+        meterStore(await openStore(options.store, opening), meter, `XenoServer ${options.name}`, "XenoStore");
+      const store = await open();
       const layers = openLayers({
         store,
         trust: readTrust(options.trustDirectory),
@@ -156,7 +168,9 @@ export class XenoServer {
         name: options.name,
         log: options.log,
       });
-      const server = new XenoServer(options, lock, { store, layers, meter, pins });
+      // A checkpoint that is being published has taken its time; nothing of a guest waits for it.
+      const exchangeStore = await open({ policy: makePatientPolicy() });
+      const server = new XenoServer(options, lock, { exchangeStore, store, layers, meter, pins });
       await server.#start();
       return server;
     } catch (error) {
@@ -165,11 +179,7 @@ export class XenoServer {
     }
   }
 
-  private constructor(
-    options: XenoServerOptions,
-    lock: number,
-    { store, layers, meter, pins }: { store: ObjectStore; layers: Layers; meter: TrafficMeter; pins: StorePins },
-  ) {
+  private constructor(options: XenoServerOptions, lock: number, { exchangeStore, store, layers, meter, pins }: Opened) {
     const { stateDirectory, log } = options;
     this.options = options;
     this.#lock = lock;
@@ -215,7 +225,7 @@ export class XenoServer {
     };
     this.#needs = new NeededTrees(this.#host);
     this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
-    const exchange = { store, layers, keysDirectory: serverKeys(stateDirectory) };
+    const exchange = { store: exchangeStore, layers, keysDirectory: serverKeys(stateDirectory) };
     this.#suspensions = new Suspensions(this.#host, this.tasks, exchange, this.#ending.signal);
     this.#restarts = new Restarts({
       start: (name) => this.#deployments.start(name),

@@ -9,7 +9,7 @@ import PQueue from "p-queue";
 import { XenoError } from "../../cowfs/errors.ts";
 import { validateIndex } from "../../cowfs/trees/validate.ts";
 import { type Layout, maxLayoutBytes, maxPackBytes, openLayout } from "../packs/layout.ts";
-import { maxRefBytes } from "../refs/ref.ts";
+import { maxRefBytes, removedRef } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { listKept, readClaims } from "./claims.ts";
@@ -116,6 +116,7 @@ function isDamaged(key: string, bytes: Buffer, layouts: Map<string, Layout>): bo
     if (error instanceof XenoError) return !error.code.endsWith("-too-new");
     throw error;
   }
+  if (kind === "refs" && bytes.equals(removedRef)) return false;
   if (kind === "refs" || kind === "ids") return readClaims(bytes) === undefined;
   if (kind === "pins") return parsePin(bytes) === undefined;
   if (kind === "leases") return parseLease(bytes) === undefined;

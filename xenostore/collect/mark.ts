@@ -1,7 +1,7 @@
 /** Everything in a store that somebody needs: from its refs, its pins and its leases. */
 import PQueue from "p-queue";
 import { XenoError } from "../../cowfs/errors.ts";
-import { maxRefBytes } from "../refs/ref.ts";
+import { maxRefBytes, removedRef } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { type Claims, listKept, readClaims } from "./claims.ts";
@@ -39,7 +39,7 @@ export async function markObjects(store: ObjectStore, { now, signal }: MarkOptio
   await queue.addAll(
     refKeys.map((key) => async () => {
       const bytes = await getIfPresent(store, key, { maximumBytes: maxRefBytes, signal });
-      if (bytes === undefined) return;
+      if (bytes === undefined || bytes.equals(removedRef)) return;
       const read = readClaims(bytes);
       if (read === undefined) throw unsafe(store, key, "no ref");
       claims.set(key, read);

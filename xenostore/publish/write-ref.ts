@@ -4,7 +4,7 @@
 import { decodeJwt } from "jose";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { SigningKey, Trust } from "../keys/key-ring.ts";
-import { currentVersion, idKey, maxRefBytes, type Ref, refKey, signRef, verifyRef } from "../refs/ref.ts";
+import { currentVersion, idKey, maxRefBytes, type Ref, refKey, removedRef, signRef, verifyRef } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore, RequestOptions } from "../stores/object-store.ts";
 
@@ -73,16 +73,29 @@ export async function writeRef(
   });
 }
 
-/** Takes a version away, and `current` where it is that version; a `current` that moved meanwhile stays. */
+/**
+ * Takes a version away, and `current` where it is that version: by compare-and-set to a mark, since no store deletes so. A
+ * `current` that somebody moved meanwhile stays theirs. Of one who publishes the very same version meanwhile, only `current` may be left.
+ */
 export async function removeRef(
   store: ObjectStore,
   { owner, name, version }: Pick<Ref, "owner" | "name" | "version">,
   options: RequestOptions = {},
 ): Promise<void> {
-  const current = await readRef(store, refKey(owner, name, currentVersion), options);
-  if (current !== undefined && readClaims(current)?.version === version)
-    await store.delete(refKey(owner, name, currentVersion), options);
+  const key = refKey(owner, name, currentVersion);
+  for (let attempt = 0; ; attempt++) {
+    const current = await readRef(store, key, options);
+    if (current === undefined || readClaims(current)?.version !== version) break;
+    if (await store.compareAndSet(key, current, removedRef, options)) break;
+    if (attempt === maxAttempts) throw busy({ owner, name });
+  }
   await store.delete(refKey(owner, name, version), options);
+}
+
+function busy({ owner, name }: Pick<Ref, "owner" | "name">): XenoError {
+  return new XenoError("store-unavailable", `${owner}/${name} is being published by many at once`, {
+    hint: "Try again.",
+  });
 }
 
 async function readRef(store: ObjectStore, key: string, options: RequestOptions): Promise<Buffer | undefined> {

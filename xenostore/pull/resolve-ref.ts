@@ -10,7 +10,7 @@ import path from "node:path";
 import { decodeJwt } from "jose";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Trust } from "../keys/key-ring.ts";
-import { currentVersion, idKey, maxRefBytes, type Ref, refKey, verifyRef } from "../refs/ref.ts";
+import { currentVersion, idKey, maxRefBytes, type Ref, refKey, removedRef, verifyRef } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 
@@ -38,13 +38,11 @@ export async function resolveRef(
 ): Promise<Ref> {
   const label = `${owner}/${name}@${version}`;
   const key = refKey(owner, name, version);
-  const bytes = await store.get(key, { maximumBytes: maxRefBytes, signal: options.signal }).catch((error) => {
-    if (!(error instanceof XenoError && error.code === "object-missing")) throw error;
+  const bytes = await getIfPresent(store, key, { maximumBytes: maxRefBytes, signal: options.signal });
+  if (bytes === undefined || bytes.equals(removedRef))
     throw new XenoError("ref-missing", `${store.name} has no ${label}`, {
-      cause: error,
       hint: "Check the spelling; `xeno template ls` shows the templates, and publishing makes a name.",
     });
-  });
   const ref = await verifyRef(bytes, { owner, name, version }, trust, options.now ?? Date.now());
   const seen = version === currentVersion ? await readSeen(options.seenDirectory, owner, name) : 0;
   const minimum = Math.max(seen, options.minimumCreated ?? 0);

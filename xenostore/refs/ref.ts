@@ -55,6 +55,9 @@ const Claims = Type.Object({
 /** The version that stands for the newest one. */
 export const currentVersion = "current";
 
+/** What lies in the place of a `current` that was taken away: it is no ref, and whoever publishes next moves on from it. */
+export const removedRef = Buffer.from("removed\n");
+
 /** The object key of a ref. Throws `store-key` for names that cannot be. */
 export function refKey(owner: string, name: string, version: string): string {
   checkOwner(owner);

@@ -2,10 +2,11 @@ import path from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { CompactSign } from "jose";
 import { createKey, readTrust, type SigningKey, trustKey } from "../../../xenostore/keys/key-ring.ts";
-import { readCurrent, writeRef } from "../../../xenostore/publish/write-ref.ts";
+import { readCurrent, removeRef, writeRef } from "../../../xenostore/publish/write-ref.ts";
 import { listRefs, type ResolveOptions, resolveId, resolveRef } from "../../../xenostore/pull/resolve-ref.ts";
 import { type Ref, refKey, signRef } from "../../../xenostore/refs/ref.ts";
 import { openDirectoryStore } from "../../../xenostore/stores/directory-store.ts";
+import { changeStore } from "../change-store.ts";
 import { makeDirectory } from "../make-directory.ts";
 
 const tree = (n: number) => String(n).repeat(64);
@@ -101,6 +102,30 @@ test("of two publishers that began from the same version one moves current, and 
   t.is(lost.reason.code, "name-moved");
   t.is((await resolve()).version, results[0].status === "fulfilled" ? "2" : "3");
   for (const version of ["2", "3"]) t.is((await resolve(version)).version, version);
+});
+
+test("taking a version away leaves a current that somebody moved meanwhile, and else none, until the next is published", async (t) => {
+  const { store, key, resolve } = await setUp(t);
+  await writeRef(store, makeRef(), key);
+  let isMoved = false;
+  const raced = changeStore(store, {
+    get: async (name, options) => {
+      const bytes = await store.get(name, options);
+      if (name.endsWith("/current") && !isMoved) {
+        isMoved = true;
+        await writeRef(store, makeRef({ version: "2" }), key);
+      }
+      return bytes;
+    },
+  });
+  await removeRef(raced, makeRef());
+  t.is((await resolve()).version, "2");
+  await t.throwsAsync(resolve("1"), { code: "ref-missing" });
+  await removeRef(store, makeRef({ version: "2" }));
+  for (const version of ["2", "current"]) await t.throwsAsync(resolve(version), { code: "ref-missing" });
+  const replaces = await readCurrent(store, makeRef(), key);
+  await writeRef(store, makeRef({ version: "3", created: 1_000_100 }), key, { replaces });
+  t.is((await resolve()).version, "3");
 });
 
 test("a tree that is known by its id has a voucher without a list, whom only trust makes one", async (t) => {

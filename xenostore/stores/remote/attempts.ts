@@ -54,6 +54,7 @@ export class RemoteRequests {
           number + 1 < maxAttempts &&
           performance.now() + wait < end;
         if (!isWorthIt) throw error;
+        this.policy.onWait?.(error);
         await delay(wait, undefined, { signal }).catch(() => {});
         signal?.throwIfAborted();
       } finally {

@@ -12,6 +12,8 @@ export interface RemotePolicy {
   readonly maxDelayMs: number;
   /** Requests under way at once. */
   readonly concurrency: number;
+  /** Told of what is waited for before it is tried again. */
+  onWait?(error: Error): void;
 }
 
 /** For those who wait in front of a guest or a command: half a minute, then a clear error. */
@@ -25,5 +27,10 @@ export const defaultPolicy: RemotePolicy = {
   concurrency: 16,
 };
 
-/** For who would have to begin anew: a store that is gone for some minutes only delays a publication. */
-export const patientPolicy: RemotePolicy = { ...defaultPolicy, patienceMs: 300_000, maxAttempts: 100 };
+/** For who would have to begin anew: a store that is gone for so long only delays a publication. */
+export function makePatientPolicy(patienceMs = 300_000, onWait?: RemotePolicy["onWait"]): RemotePolicy {
+  const { maxDelayMs } = defaultPolicy;
+  // Waits are half of their bound on average.
+  const maxAttempts = Math.max(defaultPolicy.maxAttempts, Math.ceil((4 * patienceMs) / maxDelayMs));
+  return { ...defaultPolicy, patienceMs, maxAttempts, onWait };
+}
