@@ -1,5 +1,8 @@
 /** `xeno journal`: looking after journals that nobody has open. */
 import { Command } from "commander";
+import { XenoError } from "../../cowfs/errors.ts";
+import { holdsJournal } from "../../cowfs/journals/identity.ts";
+import { Journal } from "../../cowfs/journals/journal.ts";
 import { verifyJournal } from "../../cowfs/journals/verify-journal.ts";
 import { readContext } from "./context.ts";
 import { exitCodes, formatBytes, printJson, printResult, tell } from "./output.ts";
@@ -27,5 +30,41 @@ export function createJournalCommands(): Command {
       printResult(false, { ...counts, data, compared, damaged: damage.length });
       for (const line of damage) tell(line);
     });
+  journal
+    .command("snapshot")
+    .description("keep what a journal that nobody has open shows now, under a name")
+    .argument("<directory>", "the journal's")
+    .argument("<name>", "of the snapshot")
+    .addHelpText(
+      "after",
+      `
+It costs nothing, and keeps the disk from what is overwritten or removed later.
+
+Example:
+  xeno journal snapshot ./changes before-upgrade
+  xeno publish ./changes xenostore://demo/apache --snapshot before-upgrade`,
+    )
+    .action(async (directory: string, name: string, _flags: object, command: Command) => {
+      const { json } = readContext(command);
+      printResult(json, { ...(await withJournal(directory, ({ snapshots }) => snapshots.take(name))) });
+    });
+  journal
+    .command("snapshots")
+    .description("list the snapshots of a journal that nobody has open, oldest first")
+    .argument("<directory>", "the journal's")
+    .action(async (directory: string, _flags: object, command: Command) => {
+      const { json } = readContext(command);
+      const found = await withJournal(directory, async ({ snapshots }) => snapshots.list());
+      if (json) return printJson(found);
+      for (const { name, created, heldBytes } of found)
+        process.stdout.write(`${name}  ${new Date(created).toISOString()}  ${formatBytes(heldBytes)}\n`);
+    });
   return journal;
+}
+
+/** Throws `journal-unknown` rather than make one. */
+async function withJournal<T>(directory: string, use: (journal: Journal) => Promise<T>): Promise<T> {
+  if (!holdsJournal(directory)) throw new XenoError("journal-unknown", `there is no journal in ${directory}`);
+  const journal = Journal.open(directory);
+  return await use(journal).finally(() => journal.close());
 }

@@ -50,28 +50,43 @@ Example:
     .argument("<url>", "xenostore://OWNER/NAME[@VERSION]")
     .option("--key <name>", "the key to sign with (default: the owner's name)")
     .addOption(createPatienceOption())
-    .addHelpText("after", "\nExample:\n  xeno publish ./changes xenostore://demo/apache")
-    .action(async (source: string, url: string, options: { key?: string } & PatienceFlag, command: Command) => {
-      const { json, home, signal } = readContext(command);
-      const key = await loadKey(home.keys, options.key ?? parseOverlayUrl(url).owner);
-      const store = await home.openStore({ create: true, ...bePatient(options) });
-      const layers = await home.openLayers(store);
-      const published = await withProgress((show) =>
-        publishOverlay({
-          layers,
-          store,
-          key,
-          source: path.resolve(source),
-          url,
-          signal,
-          onProgress: ({ contentBytes, sentBytes }) =>
-            show(`read ${formatBytes(contentBytes)}, sent ${formatBytes(sentBytes)}`),
-        }),
-      );
-      await layers.close();
-      const { treeId: tree, files, bytes, newChunks, newBytes, reusedChunks, sentBytes } = published;
-      printResult(json, { url: published.url, tree, files, bytes, newChunks, newBytes, reusedChunks, sentBytes });
-    });
+    .option("--snapshot <name>", "what the journal showed when this snapshot was taken (default: what it shows now)")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  xeno publish ./changes xenostore://demo/apache
+  xeno publish ./changes xenostore://demo/apache --snapshot before-upgrade`,
+    )
+    .action(
+      async (
+        source: string,
+        url: string,
+        options: { key?: string; snapshot?: string } & PatienceFlag,
+        command: Command,
+      ) => {
+        const { json, home, signal } = readContext(command);
+        const key = await loadKey(home.keys, options.key ?? parseOverlayUrl(url).owner);
+        const store = await home.openStore({ create: true, ...bePatient(options) });
+        const layers = await home.openLayers(store);
+        const published = await withProgress((show) =>
+          publishOverlay({
+            layers,
+            store,
+            key,
+            source: path.resolve(source),
+            snapshot: options.snapshot,
+            url,
+            signal,
+            onProgress: ({ contentBytes, sentBytes }) =>
+              show(`read ${formatBytes(contentBytes)}, sent ${formatBytes(sentBytes)}`),
+          }),
+        );
+        await layers.close();
+        const { treeId: tree, files, bytes, newChunks, newBytes, reusedChunks, sentBytes } = published;
+        printResult(json, { url: published.url, tree, files, bytes, newChunks, newBytes, reusedChunks, sentBytes });
+      },
+    );
 
   return [overlay, publish];
 }

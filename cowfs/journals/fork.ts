@@ -69,6 +69,7 @@ export async function makeFork(
     for (const { segment } of pin.segments)
       if (existsSync(sumsPath(from.directory, segment)))
         await share(sumsPath(from.directory, segment), sumsPath(making, segment));
+    await copyLiveNumbers(from.directory, making);
     // Appending goes on at the end of the last segment: that must be one of its own.
     const next = (pin.segments.at(-1)?.segment ?? -1) + 1;
     await fs.writeFile(path.join(segments, nameSegment(next)), "", { mode: 0o600, flush: true });
@@ -111,6 +112,24 @@ async function share(from: string, to: string): Promise<void> {
     const copy = await fs.open(to, "r+");
     await copy.sync().finally(() => copy.close());
   }
+}
+
+/**
+ * The inode numbers of live layers that the files of the fork are known by (../layers/live/number-table.ts). What was found in
+ * a layer after the pin is in it too, and is no more than a number that stays with its file.
+ */
+async function copyLiveNumbers(from: string, making: string): Promise<void> {
+  const tables = path.join(from, "live");
+  if (!existsSync(tables)) return;
+  await fs.mkdir(path.join(making, "live"), { mode: 0o700 });
+  // One that is being written anew is there under its own name too.
+  for (const name of (await fs.readdir(tables)).filter((each) => !each.endsWith(".new"))) {
+    const copy = path.join(making, "live", name);
+    await fs.copyFile(path.join(tables, name), copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    const file = await fs.open(copy, "r+");
+    await file.sync().finally(() => file.close());
+  }
+  await syncDirectoryLater(path.join(making, "live"));
 }
 
 /** The log goes on after the pin with a record that says that this is another journal now. */

@@ -1,8 +1,10 @@
 /** Publishing an overlay: a journal is sealed over the layers it was made on, a directory or a tarball is taken as it is. */
+import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import fs from "node:fs/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import { holdsJournal } from "../../cowfs/journals/identity.ts";
+import { Journal } from "../../cowfs/journals/journal.ts";
 import { encodeTree } from "../../cowfs/trees/encode.ts";
 import { createFileNode, type TreeNode } from "../../cowfs/trees/node.ts";
 import { baseSlot } from "../../cowfs/union/file-ids.ts";
@@ -19,6 +21,7 @@ import type { ObjectStore } from "../../xenostore/stores/object-store.ts";
 import { importDirectory } from "../import/import-directory.ts";
 import type { ImportOptions } from "../import/import-options.ts";
 import { importTar } from "../import/import-tar.ts";
+import { isLiveUrl } from "../layers/live-policy.ts";
 import type { Layers } from "../layers/open-layers.ts";
 
 export interface OverlayPublication {
@@ -27,6 +30,8 @@ export interface OverlayPublication {
   readonly key: SigningKey;
   /** A journal's directory, any other directory, or a tarball. */
   readonly source: string;
+  /** Of a journal: what it showed when that was taken, instead of what it shows now. */
+  readonly snapshot?: string;
   /** `xenostore://demo/apache`; without a version it gets one from its content. */
   readonly url: string;
   readonly signal: AbortSignal;
@@ -40,10 +45,20 @@ export interface PublishedOverlay extends Published {
   readonly bytes: number;
 }
 
-/** Throws what sealing and publishing throw, and `version-exists` where another tree has that version. */
+/**
+ * Throws what sealing and publishing throw, `version-exists` where another tree has that version, and `pin-unknown` where the
+ * journal has no such snapshot.
+ */
 export async function publishOverlay(wanted: OverlayPublication): Promise<PublishedOverlay> {
   const name = parseOverlayUrl(wanted.url);
-  if (holdsJournal(wanted.source)) return await publishJournal(wanted, name);
+  if (holdsJournal(wanted.source))
+    return wanted.snapshot === undefined
+      ? await publishJournal(wanted, name)
+      : await publishSnapshot(wanted, wanted.snapshot, name);
+  if (wanted.snapshot !== undefined)
+    throw new XenoError("source-missing", `${wanted.source} is no journal, so it has no snapshot ${wanted.snapshot}`, {
+      hint: "Name the directory of a journal, or publish what is there now.",
+    });
   const found = await fs.stat(wanted.source).catch(() => undefined);
   if (found?.isDirectory() === true)
     return await publishFiles(wanted, name, (sink, options) => importDirectory(wanted.source, sink, options));
@@ -58,11 +73,24 @@ export async function publishOverlay(wanted: OverlayPublication): Promise<Publis
 
 type Name = ReturnType<typeof parseOverlayUrl>;
 
+/** From a fork beside the journal, which shares its files and goes afterwards. */
+async function publishSnapshot(wanted: OverlayPublication, snapshot: string, name: Name): Promise<PublishedOverlay> {
+  const fork = `${wanted.source}.publishing-${randomUUID().slice(0, 8)}`;
+  try {
+    const journal = Journal.open(wanted.source);
+    await journal.snapshots.fork(snapshot, fork, "new").finally(() => journal.close());
+    return await publishJournal({ ...wanted, source: fork }, name);
+  } finally {
+    await fs.rm(fork, { recursive: true, force: true });
+  }
+}
+
 async function publishJournal(wanted: OverlayPublication, name: Name): Promise<PublishedOverlay> {
   const { layers, signal } = wanted;
   const union = await openUnion({ journal: wanted.source, resolve: layers.resolve, signal });
   try {
-    const slots = [...union.core.journal.state.slots.values()];
+    // A live layer has no chunks, and is no base: what holds its `.mount` is published, and brings it again.
+    const slots = [...union.core.journal.state.slots.values()].filter(({ url }) => !isLiveUrl(url));
     // Opening them again, as recorded, says where their chunks lie.
     for (const { url, identity } of slots) await layers.open(url, identity, signal);
     const base = slots.map(({ identity }) => ({ tree: identity, layout: layers.layoutOf(identity) }));

@@ -70,11 +70,14 @@ async function addDirectory(
   content: Publication,
   directory: string,
   add: (file: string, folder: Map<string, TreeNode | "whiteout">, name: string) => Promise<void>,
+  root = directory,
 ): Promise<TreeNode> {
   const node = createDirectoryNode({ permissions: 0o700 });
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) node.children.set(entry.name, await addDirectory(content, path, add));
+    // Numbers of live layers, which mean something on this host only.
+    if (directory === root && entry.name === "live") continue;
+    if (entry.isDirectory()) node.children.set(entry.name, await addDirectory(content, path, add, root));
     else if (entry.isFile() && entry.name !== "lock") await add(path, node.children, entry.name);
     else if (!entry.isFile()) throw new Error(`${relative(directory, path)} is no file of a journal`);
   }

@@ -8,6 +8,8 @@
  * - (P3) Nothing is read of a file whose bytes all lie in the layer below.
  * - (P4) What was made in a directory that only a layer over the journal has is under that directory's name: the
  *   `.mount` that brings the layer is in the tree as well.
+ * - (P5) Live layers are no part of an overlay: the `.mount` that names one is, and brings it again where the overlay is
+ *   deployed. What the journal has changed of one is refused, since its bytes have no names in a store.
  */
 import { XenoError } from "../../cowfs/errors.ts";
 import { runWithFaults } from "../../cowfs/fault.ts";
@@ -18,6 +20,7 @@ import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { Piece } from "../../cowfs/trees/tree.ts";
 import type { UnionCore } from "../../cowfs/union/core.ts";
 import { readExtendedAttributes } from "../../cowfs/union/extended-attributes.ts";
+import { slotOf } from "../../cowfs/union/file-ids.ts";
 import { readExtents, readLink } from "../../cowfs/union/reading.ts";
 import type { ContentSink } from "./content-sink.ts";
 
@@ -33,7 +36,7 @@ export async function sealUnion(
   const plan = await planSeal(core, rootId, signal);
   const nodes = new Map<FileId, TreeNode>();
   for (const id of plan.files) nodes.set(id, await sealInode(core, id, sink, signal));
-  return plan.build(nodes);
+  return await runWithFaults(() => plan.build(nodes), signal);
 }
 
 /** What a journal changed, without its content. */
@@ -56,6 +59,7 @@ export async function planSeal(core: UnionCore, rootId: FileId, signal: AbortSig
 }
 
 function planNow(core: UnionCore, rootId: FileId): SealPlan {
+  requireNothingLive(core);
   const covering = findCoveringDirectories(core);
   const files = new Set<FileId>();
   // A file of a moved directory may have another name that was not moved: both must show one inode, so the walk is
@@ -67,6 +71,34 @@ function planNow(core: UnionCore, rootId: FileId): SealPlan {
     root = planDirectory(core, rootId, false, files, covering) ?? { id: rootId, opaque: false, children: new Map() };
   } while (files.size > known);
   return { root, files, build: (nodes) => buildDirectory(core, root, nodes) };
+}
+
+/** Throws `overlay-unsealable` where the journal holds anything of a live layer (P5). */
+function requireNothingLive(core: UnionCore): void {
+  for (const id of core.journal.state.inodes.ids()) if (isLive(core, id)) throw unsealable(core, id);
+}
+
+function isLive(core: UnionCore, id: FileId): boolean {
+  return slotOf(id) > 0 && core.stack.locate(id).tree.isLive;
+}
+
+function describePlace(core: UnionCore, id: FileId): string {
+  const { mode } = core.journal.state.get(id);
+  const { tree, inode } = core.stack.locate(id);
+  if ((mode & FileType.mask) === FileType.directory && tree.nameOf(inode) !== "")
+    return `the directory ${JSON.stringify(tree.nameOf(inode))}`;
+  return `inode ${id} (\`find -inum ${id}\` tells its name)`;
+}
+
+function unsealable(core: UnionCore, id: FileId): XenoError {
+  const { url } = core.journal.state.slots.get(slotOf(id))!;
+  return new XenoError(
+    "overlay-unsealable",
+    `the journal has changed ${describePlace(core, id)} of the live layer ${url}, which cannot be published`,
+    {
+      hint: "Copy what you changed there to a directory of your own and remove it where it is; or publish the layer's content as an overlay, and mount that.",
+    },
+  );
 }
 
 /** What of a directory belongs into the tree; undefined when it is as it is below. `whole`: all that it shows. */
@@ -81,6 +113,7 @@ function planDirectory(
   const own = core.journal.state.inodes.get(id);
   const children: PlannedDirectory["children"] = new Map();
   const add = (name: Name, child: FileId, below: FileId | undefined) => {
+    if (isLive(core, child)) return;
     const isMerged = below !== undefined && core.isDirectory(child) && core.directory(child).mergedWith === below;
     const inPlace = !whole && (below === child || isMerged);
     if (core.isDirectory(child)) {
@@ -132,9 +165,10 @@ function buildDirectory(core: UnionCore, planned: PlannedDirectory, nodes: Reado
 }
 
 async function sealInode(core: UnionCore, id: FileId, sink: ContentSink, signal: AbortSignal): Promise<TreeNode> {
-  const node = describe(core, id);
+  const node = await runWithFaults(() => describe(core, id), signal);
   const type = node.mode & FileType.mask;
-  if (type === FileType.symlink) return { ...node, size: 0, target: readLink(core, id) };
+  if (type === FileType.symlink)
+    return { ...node, size: 0, target: await runWithFaults(() => readLink(core, id), signal) };
   if (type !== FileType.regular) return { ...node, size: 0 };
   const inode = core.journal.state.inodes.get(id);
   if (inode?.large !== undefined)
