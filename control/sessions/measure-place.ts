@@ -43,15 +43,22 @@ async function choosePeers(information: readonly string[], server: string) {
   for (const node of information) {
     const client = new InformationClient(node);
     try {
-      // From a random place in the order of memory: nobody is asked by everybody.
-      const from = Math.random() < 0.5 ? 0 : Math.random() * 65_536;
-      const { entries } = await client.lookup({ token: "MemoryMiB", from, limit: 100 });
-      const others = entries.map((entry) => entry.server).filter((other) => other !== server);
+      const others = await listOthers(client, server);
       const chosen = others.sort(() => Math.random() - 0.5).slice(0, measuredAtOnce);
       return (await Promise.all(chosen.map((other) => client.find(other).catch(() => undefined))))
         .filter((advertisement) => advertisement !== undefined)
         .map((advertisement) => readOffer(advertisement));
     } catch {}
+  }
+  return [];
+}
+
+/** From a random place in the order of memory, so that nobody is asked by everybody; where nobody has so much, from its begin. */
+async function listOthers(client: InformationClient, server: string): Promise<string[]> {
+  for (const from of [Math.random() * 65_536, 0]) {
+    const { entries } = await client.lookup({ token: "MemoryMiB", from, limit: 100 });
+    const others = entries.map((entry) => entry.server).filter((other) => other !== server);
+    if (others.length > 0) return others;
   }
   return [];
 }
