@@ -11,6 +11,7 @@ import { beginPublication } from "../../../xenostore/publish/publication.ts";
 import { readCurrent, removeRef, writeRef } from "../../../xenostore/publish/write-ref.ts";
 import { openStoredTree } from "../../../xenostore/pull/open-stored-tree.ts";
 import { openStore } from "../../../xenostore/stores/open-store.ts";
+import { makePatientPolicy } from "../../../xenostore/stores/remote/policy.ts";
 import type { S3Store } from "../../../xenostore/stores/s3/s3-store.ts";
 import { makeDirectory } from "../make-directory.ts";
 import { addFiles, type Files, templateFiles } from "../publish/sample.ts";
@@ -141,6 +142,43 @@ test("of two publishers that race for a name in a bucket one wins, and the other
   const lost = results.filter((result) => result.status === "rejected");
   t.is(lost.length, 1);
   t.is(lost[0].reason.code, "name-moved");
+});
+
+test("a publication waits for a store that is gone for as long as its patience, and one that gave up is taken up again", async (t) => {
+  const key = await createKey(path.join(await makeDirectory(t), "keys"), "demo");
+  // Minutes, with the clock a thousand times as fast.
+  const { firstDelayMs, maxDelayMs, ...others } = makePatientPolicy(600_000);
+  const faster = { ...others, firstDelayMs: firstDelayMs / 50, maxDelayMs: maxDelayMs / 50 };
+  const publish = async (store: S3Store) => {
+    const publication = await beginPublication(store);
+    const root = await addFiles(publication, { ...templateFiles });
+    return await publication.commit(root, { owner: "demo", name: "app", version: "1", key });
+  };
+  const waited: string[] = [];
+  const policy = { ...faster, onWait: ({ message }: Error) => waited.push(message) };
+  const { store, proxy } = await openBehindProxy(t, policy);
+  let refused = 0;
+  // From its first pack on.
+  proxy.decide = ({ url = "" }) => {
+    if (refused === 0 && !url.includes("/packs/")) return undefined;
+    return refused++ < 30 ? { kind: "reset" } : undefined;
+  };
+  await publish(store);
+  t.true(refused > 30 && waited.length >= 30);
+  t.deepEqual((await checkStore(store)).problems, []);
+
+  const other = await openBehindProxy(t, { ...faster, maxAttempts: 3 });
+  let isGone = false;
+  other.proxy.decide = ({ url = "" }) => {
+    isGone ||= url.includes("/trees/");
+    return isGone ? { kind: "reset" } : undefined;
+  };
+  await t.throwsAsync(publish(other.store), { code: "store-unavailable" });
+  const direct = (await openStore(other.url)) as S3Store;
+  const packs = await direct.list("packs");
+  const { sentBytes } = await publish(direct);
+  t.deepEqual(await direct.list("packs"), packs);
+  t.true(sentBytes < 100_000, "its packs are there");
 });
 
 test("a tree is published to a bucket and read from it; a sweep and a check go over it", async (t) => {
