@@ -1,42 +1,34 @@
 /**
- * `bench fuse`: walks of a mounted union beside walks of kernel overlayfs with the same files, in turn, in one run.
+ * `bench fuse`: work in a mounted union beside the same in kernel overlayfs, fuse-overlayfs and unionfs-fuse, in turn, in one run.
  *
- * A warm walk is answered from the kernel's caches, ours and the peer's: it shows what FUSE costs when nobody is asked. With
- * `--cold` there are also walks after the whole machine's caches were dropped, which everybody else on it feels.
+ * A warm walk is answered from the kernel's caches: it shows what FUSE costs when nobody is asked. With `--cold` everything is
+ * also done after the whole machine's caches were dropped, which everybody else on it feels.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { execa } from "execa";
-import { mountFileSystem } from "../../cowfs/fuse/mount.ts";
-import { openUnion } from "../../cowfs/union/union.ts";
 import { systemEnvironment } from "../../xenod/system-path.ts";
 import { describeMachine, formatMachine } from "../machine.ts";
 import { describeSamples } from "../statistics.ts";
 import { UsageError } from "../usage-error.ts";
-import { sealSample, writeSample } from "./sample.ts";
+import { type Contender, contenderNames, mountContenders } from "./contenders.ts";
+import { makeSample, sealSample, writeSample } from "./sample.ts";
+import { type Workload, workloads } from "./workloads.ts";
 
 export const fuseUsage = "fuse [--files N] [--runs N] [--cold] [--json]";
 
-const url = "bench://sample";
 const maxFiles = 1_000_000;
 const maxRuns = 100;
 
-/** What is done to a directory, each by one process. */
-const walks = {
-  "stat everything": (directory: string) => ["find", directory, "-printf", "%s %T@ %m\\n"],
-  "list names": (directory: string) => ["find", directory, "-name", "nothing"],
-  "read everything": (directory: string) => ["grep", "-rc", "file", directory],
-} as const;
+type State = "cold" | "warm";
 
 interface Row {
-  readonly walk: string;
-  readonly state: "cold" | "warm";
-  /** Milliseconds, medians. */
-  readonly ours: number;
-  readonly overlayfs: number;
-  readonly ratio: number;
+  readonly workload: string;
+  readonly state: State;
+  /** Milliseconds, medians, by contender. */
+  readonly medians: Readonly<Record<string, number>>;
 }
 
 export async function runFuse(options: string[], signal: AbortSignal): Promise<number> {
@@ -45,67 +37,83 @@ export async function runFuse(options: string[], signal: AbortSignal): Promise<n
   await using stack = new AsyncDisposableStack();
   const home = await mkdtemp(join(tmpdir(), "xeno-bench-fuse-"));
   stack.defer(() => rm(home, { recursive: true }));
-  const [ours, peer, layers] = ["union", "overlayfs", "layers"].map((name) => join(home, name));
-  for (const directory of [ours, peer, layers]) await mkdir(directory);
-
   process.stderr.write(`making ${files} files\n`);
+  const layers = join(home, "layers");
+  await mkdir(layers);
   await execa("mount", ["-t", "tmpfs", "bench", layers], { env: systemEnvironment });
   stack.defer(async () => void (await execa("umount", [layers], { env: systemEnvironment })));
-  const [lower, upper, work] = ["lower", "upper", "work"].map((name) => join(layers, name));
-  for (const directory of [lower, upper, work]) await mkdir(directory);
-  await writeSample(lower, files);
-  const mountOptions = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
-  await execa("mount", ["-t", "overlay", "bench", "-o", mountOptions, peer], { env: systemEnvironment });
-  stack.defer(async () => void (await execa("umount", [peer], { env: systemEnvironment })));
-  const tree = sealSample(files);
-  const union = await openUnion({ journal: join(layers, "journal"), base: url, resolve: async () => tree, signal });
-  stack.defer(() => union.close());
-  const mount = await mountFileSystem(union, ours, { name: url, signal });
-  stack.defer(() => mount.unmount());
+  const [lower, upper] = [join(layers, "lower"), join(layers, "upper")];
+  for (const directory of [lower, upper]) await mkdir(directory);
+  const sample = await makeSample(files);
+  await writeSample(lower, sample);
+  const contenders = await mountContenders({ home, lower, upper, tree: sealSample(sample), signal }, stack);
 
   const rows: Row[] = [];
-  for (const [walk, command] of Object.entries(walks))
-    for (const state of cold ? (["cold", "warm"] as const) : (["warm"] as const)) {
-      process.stderr.write(`${walk}, ${state}\n`);
-      const samples: { ours: number[]; overlayfs: number[] } = { ours: [], overlayfs: [] };
-      for (let run = 0; run < runs; run++)
-        for (const [who, directory] of [
-          ["ours", ours],
-          ["overlayfs", peer],
-        ] as const) {
-          signal.throwIfAborted();
-          if (state === "cold") await writeFile("/proc/sys/vm/drop_caches", "3");
-          else if (run === 0) await time(command(directory));
-          samples[who].push(await time(command(directory)));
-        }
-      const [mine, theirs] = [samples.ours, samples.overlayfs].map((each) => describeSamples(each)!.median);
-      rows.push({ walk, state, ours: mine, overlayfs: theirs, ratio: mine / theirs });
-    }
+  for (const state of cold ? (["warm", "cold"] as const) : (["warm"] as const))
+    rows.push(...(await measure(contenders, { state, runs, signal })));
   if (json) process.stdout.write(`${JSON.stringify({ machine, files, runs, rows })}\n`);
   else process.stdout.write(`${formatRows(rows, files, runs)}${formatMachine(machine)}\n`);
   return 0;
 }
 
+interface Turns {
+  readonly state: State;
+  readonly runs: number;
+  readonly signal: AbortSignal;
+}
+
+/** All workloads of one run follow each other in a directory, as the later ones need what the earlier ones made. */
+async function measure(contenders: readonly Contender[], { state, runs, signal }: Turns): Promise<Row[]> {
+  const samples = new Map<string, number[]>();
+  const keyOf = (workload: Workload, { name }: Contender) => `${workload.name}/${name}`;
+  // The first run, numbered 0, warms up.
+  for (let run = 0; run <= runs; run++)
+    for (const workload of workloads) {
+      process.stderr.write(`${state}, run ${run} of ${runs}: ${workload.name}\n`);
+      for (const contender of turned(contenders, run)) {
+        signal.throwIfAborted();
+        if (state === "cold") await writeFile("/proc/sys/vm/drop_caches", "3");
+        const milliseconds = await time(workload, contender, `${state === "cold" ? 1000 + run : run}`, signal);
+        const key = keyOf(workload, contender);
+        if (run > 0) samples.set(key, [...(samples.get(key) ?? []), milliseconds]);
+      }
+    }
+  return workloads.map((workload) => {
+    const medians = contenders.map((each) => [each.name, describeSamples(samples.get(keyOf(workload, each))!)!.median]);
+    return { workload: workload.name, state, medians: Object.fromEntries(medians) };
+  });
+}
+
+/** Each run begins with another one. */
+function turned<T>(all: readonly T[], run: number): T[] {
+  const first = run % all.length;
+  return [...all.slice(first), ...all.slice(0, first)];
+}
+
 /** Milliseconds, with the start of the process. */
-async function time([program, ...args]: string[]): Promise<number> {
+async function time({ script }: Workload, { directory }: Contender, run: string, signal: AbortSignal): Promise<number> {
   const start = performance.now();
-  await execa(program, args, { env: systemEnvironment, stdout: "ignore", timeout: 600_000 });
+  const options = { env: systemEnvironment, stdin: "ignore", timeout: 600_000, cancelSignal: signal } as const;
+  await execa("sh", ["-ec", script, "sh", directory, run], options);
   return performance.now() - start;
 }
 
 function formatRows(rows: readonly Row[], files: number, runs: number): string {
-  const lines = rows.map(({ walk, state, ours, overlayfs, ratio }) => {
-    const numbers = [ours, overlayfs].map((milliseconds) => milliseconds.toFixed(0).padStart(10));
-    return `${`${walk}, ${state}`.padEnd(24)}${numbers.join("")}${ratio.toFixed(2).padStart(8)}\n`;
+  const peers = contenderNames.slice(1);
+  const line = (name: string, cells: readonly string[]) =>
+    `${name.padEnd(26)}${cells.map((cell) => cell.padStart(16)).join("")}\n`;
+  const lines = rows.map(({ workload, state, medians }) => {
+    const cells = peers.map((peer) => `${medians[peer].toFixed(0)} (${(medians.ours / medians[peer]).toFixed(2)})`);
+    return line(`${workload}, ${state}`, [medians.ours.toFixed(0), ...cells]);
   });
-  const head = `fuse: ${files} files, ${runs} runs in turn; medians in ms, and ours as a multiple of kernel overlayfs\n`;
-  return `${head}${"".padEnd(24)}${"ours".padStart(10)}${"overlayfs".padStart(10)}${"ratio".padStart(8)}\n${lines.join("")}`;
+  const head = `fuse: ${files} files, ${runs} runs in turn; medians in ms, and in brackets ours as a multiple of the peer's\n`;
+  return `${head}${line("", contenderNames)}${lines.join("")}`;
 }
 
 function readFlags(options: string[]): { files: number; runs: number; cold: boolean; json: boolean } {
   const flags = {
     files: { type: "string", default: "20000" },
-    runs: { type: "string", default: "7" },
+    runs: { type: "string", default: "5" },
     cold: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   } as const;
