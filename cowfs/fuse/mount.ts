@@ -90,7 +90,6 @@ export async function mountFileSystem(
       attached.delete(point);
       signal?.removeEventListener("abort", onAbort);
       session.close();
-      closeSync(device);
     })
     .then(() => {
       if (failure !== undefined) throw failure.error;
