@@ -1,4 +1,5 @@
 /** The soaks by name. */
+import { cares } from "./cares.ts";
 import { crash, disk } from "./crash.ts";
 import { fuzz } from "./fuzz.ts";
 import { guest } from "./guest.ts";
@@ -6,4 +7,4 @@ import { kill } from "./kill.ts";
 import type { Soak } from "./soak.ts";
 import { wire } from "./wire.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = { crash, disk, fuzz, guest, kill, wire };
+export const soaks: Readonly<Record<string, Soak>> = { cares, crash, disk, fuzz, guest, kill, wire };

@@ -31,6 +31,7 @@ test("a handle names its fileid, in every life of the lineage, also when the MAC
   const ids = [0, 1, 2 ** 32, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER];
   const encoded = ids.map((id) => write(handles, id));
   for (let id = 0; id < 200_000; id += 3) write(handles, id);
+  for (let id = 0; id < 200_000; id += 300) t.is(read(new Handles(lineage, key), write(handles, id)), id);
   for (const again of [handles, new Handles(lineage, key)]) {
     t.deepEqual(
       encoded.map((bytes) => read(again, bytes)),
