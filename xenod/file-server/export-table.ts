@@ -40,10 +40,11 @@ export class ExportTable {
   readonly #exports = new Map<string, ServedExport>();
   readonly #queues = new SerialQueues();
   /** One for all exports: guests may share live layers. */
-  readonly #locks = new LockTable();
+  readonly #locks: LockTable;
 
   constructor(options: ExportTableOptions) {
     this.#options = options;
+    this.#locks = new LockTable(options.files.locks);
   }
 
   /** Takes up the exports of the worker before. They open by themselves. */
@@ -211,7 +212,10 @@ export class ExportTable {
   }
 
   async #close(served: ServedExport): Promise<void> {
-    await this.#queueOf(served.specification.journal, () => served.close());
+    await this.#queueOf(served.specification.journal, async () => {
+      served.releaseLocks();
+      await served.close();
+    });
     await this.#options.keeper.release(served.id);
     await rm(this.#options.files.eventsFile(served.id), { force: true });
   }

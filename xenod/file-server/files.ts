@@ -10,6 +10,8 @@ export function fileServerFiles(stateDirectory: string) {
     log: join(stateDirectory, "file-server.log"),
     /** Shared with Xenod, which reads kernels through it. */
     cache: join(stateDirectory, "cache"),
+    /** What guests have locked, for the next worker. */
+    locks: join(stateDirectory, "file-server.locks"),
     exports: join(stateDirectory, "exports"),
     exportFile: (id: string) => join(stateDirectory, "exports", `${id}.json`),
     eventsFile: (id: string) => join(stateDirectory, "exports", `${id}.events`),

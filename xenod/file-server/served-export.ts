@@ -114,12 +114,16 @@ export class ServedExport {
     });
   }
 
+  /** Of a guest that does not come back. Else its locks are still its own when it is served again. */
+  releaseLocks(): void {
+    this.#opened?.exported.releaseLocks();
+  }
+
   async close(): Promise<void> {
     this.#state = "closed";
     this.#ended.abort();
     this.#server.close();
     await this.#recovering?.catch(() => {});
-    this.#opened?.exported.releaseLocks();
     await this.#closeFileSystem();
     await this.#saving;
   }

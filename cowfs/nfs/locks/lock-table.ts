@@ -3,12 +3,13 @@
  *
  * - (K1) No two owners hold overlapping ranges of a file of which one is exclusive.
  * - (K2) What an owner locks replaces what it held there; what it unlocks may split a range in two.
- * - (K3) What a client holds is bounded, and gone when the client is.
- *
- * Locks are in memory: they are gone with the process (see README.md, "Locks").
+ * - (K3) What a client holds is bounded, and so is what an export's clients do, whatever they call themselves; it is gone when
+ *   the client is.
+ * - (K4) Where the table has a file, the next process has the locks of the one before (lock-file.ts).
  */
+import { type LockChange, LockFile } from "./lock-file.ts";
 
-/** Who holds or wants a lock: `client` is let go as a whole. */
+/** Who holds or wants a lock: `client` is let go as a whole. Its name begins with that of its export and a space. */
 export interface LockOwner {
   readonly client: string;
   /** A process of the client. */
@@ -27,10 +28,21 @@ export interface HeldLock extends LockRange {
 }
 
 const maxLocksOfClient = 1024;
+const maxLocksOfExport = 16_384;
 
 export class LockTable {
   readonly #files = new Map<string, HeldLock[]>();
   readonly #counts = new Map<string, number>();
+  readonly #exportCounts = new Map<string, number>();
+  readonly #log: LockFile | undefined;
+
+  /** `file`: where its locks are kept for the next process. */
+  constructor(file?: string) {
+    if (file === undefined) return;
+    const log = new LockFile(file);
+    for (const change of log.read()) this.#apply(change);
+    this.#log = log;
+  }
 
   /** The first lock that keeps an owner from a range. */
   findConflict(file: string, owner: LockOwner, wanted: LockRange): HeldLock | undefined {
@@ -39,26 +51,27 @@ export class LockTable {
       ?.find((held) => !isSame(held.owner, owner) && overlap(held, wanted) && (held.isExclusive || wanted.isExclusive));
   }
 
-  /** Takes a range that nothing keeps from its owner; false when the client has its bound of locks. */
-  lock(file: string, owner: LockOwner, wanted: LockRange): boolean {
+  /** Takes a range that nothing keeps from its owner; false where there is no room for it: a bound, or the file's disk. */
+  lock(file: string, { client, process }: LockOwner, { start, end, isExclusive }: LockRange): boolean {
     // It may leave two parts of one that it splits, and itself.
-    if ((this.#counts.get(owner.client) ?? 0) + 2 > maxLocksOfClient) return false;
-    this.#replace(file, owner, wanted, [{ ...wanted, owner }]);
-    return true;
+    if ((this.#counts.get(client) ?? 0) + 2 > maxLocksOfClient) return false;
+    if ((this.#exportCounts.get(exportOf(client)) ?? 0) + 2 > maxLocksOfExport) return false;
+    return this.#change(["lock", file, client, process, start, toJson(end), isExclusive]);
   }
 
-  unlock(file: string, owner: LockOwner, range: Omit<LockRange, "isExclusive">): void {
-    this.#replace(file, owner, range, []);
+  unlock(file: string, { client, process }: LockOwner, { start, end }: Omit<LockRange, "isExclusive">): void {
+    const change = ["unlock", file, client, process, start, toJson(end)] as const;
+    if (!this.#change(change)) this.#apply(change);
   }
 
   /** Lets go of all that a client holds (K3). */
   release(client: string): void {
-    this.#releaseWhere((held) => held === client);
+    this.#release(["release", client, true]);
   }
 
   /** Of all clients whose name begins so: those of an export. */
   releaseAll(prefix: string): void {
-    this.#releaseWhere((held) => held.startsWith(prefix));
+    this.#release(["release", prefix, false]);
   }
 
   get count(): number {
@@ -67,8 +80,45 @@ export class LockTable {
     return count;
   }
 
+  #release(change: LockChange & ["release", ...unknown[]]): void {
+    const [, prefix, isWhole] = change;
+    if (![...this.#counts.keys()].some(names(prefix, isWhole))) return;
+    if (!this.#change(change)) this.#apply(change);
+  }
+
+  /** Notes a change and makes it; false, and nothing of it, where it cannot be noted. */
+  #change(change: LockChange): boolean {
+    try {
+      if (this.#log?.mustWrite(this.count)) this.#log.write(this.#list());
+      this.#log?.append(change);
+    } catch {
+      return false;
+    }
+    this.#apply(change);
+    return true;
+  }
+
+  #apply(change: LockChange): void {
+    if (change[0] === "release") return this.#releaseWhere(names(change[1], change[2]));
+    const [kind, file, client, process, start, last] = change;
+    const owner = { client, process };
+    const range = { start, end: last ?? Number.POSITIVE_INFINITY };
+    const added = kind === "lock" ? [{ ...range, isExclusive: change[6], owner }] : [];
+    this.#replace(file, owner, range, added);
+  }
+
+  /** As the changes that lead there. */
+  #list(): LockChange[] {
+    return [...this.#files].flatMap(([file, locks]) =>
+      locks.map(
+        ({ owner, start, end, isExclusive }) =>
+          ["lock", file, owner.client, owner.process, start, toJson(end), isExclusive] as const,
+      ),
+    );
+  }
+
   #releaseWhere(isGone: (client: string) => boolean): void {
-    for (const client of [...this.#counts.keys()]) if (isGone(client)) this.#counts.delete(client);
+    for (const client of [...this.#counts.keys()]) if (isGone(client)) this.#count(client, -this.#counts.get(client)!);
     for (const [file, locks] of this.#files)
       this.#keep(
         file,
@@ -80,10 +130,13 @@ export class LockTable {
     const before = this.#files.get(file) ?? [];
     const after = before.flatMap((held) => (isSame(held.owner, owner) ? subtract(held, range) : [held]));
     after.push(...added);
-    const count = (this.#counts.get(owner.client) ?? 0) + after.length - before.length;
-    if (count > 0) this.#counts.set(owner.client, count);
-    else this.#counts.delete(owner.client);
+    this.#count(owner.client, after.length - before.length);
     this.#keep(file, after);
+  }
+
+  #count(client: string, more: number): void {
+    addTo(this.#counts, client, more);
+    addTo(this.#exportCounts, exportOf(client), more);
   }
 
   #keep(file: string, locks: HeldLock[]): void {
@@ -107,4 +160,23 @@ function subtract(held: HeldLock, { start, end }: { start: number; end: number }
   if (held.start < start) parts.push({ ...held, end: start });
   if (held.end > end) parts.push({ ...held, start: end });
   return parts;
+}
+
+function addTo(counts: Map<string, number>, key: string, more: number): void {
+  const count = (counts.get(key) ?? 0) + more;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
+}
+
+function exportOf(client: string): string {
+  return client.slice(0, Math.max(0, client.indexOf(" ")));
+}
+
+function names(prefix: string, isWhole: boolean): (client: string) => boolean {
+  return (client) => (isWhole ? client === prefix : client.startsWith(prefix));
+}
+
+/** JSON knows no infinity. */
+function toJson(end: number): number | null {
+  return end === Number.POSITIVE_INFINITY ? null : end;
 }
