@@ -297,14 +297,16 @@ export class EnvironmentManager {
   }
 
   async #look(session: Session): Promise<void> {
-    const { chargeSeconds = 60 } = this.options.configuration;
-    const chargeMs = chargeSeconds * 1000;
-    const isDue = session.state === "active" && this.now() >= whenDue(session, chargeMs);
-    // No charge is made while another waits: a XenoCorp that is away for long gets one for all of it.
-    if (isDue && session.pending.length > 0) await this.#try(session, () => this.#send(session));
-    const used = isDue ? await measureUse(session, this.#machineOf(session)) : undefined;
-    if (advance(session, this.now(), chargeMs, used)) await this.sessions.save(session);
     if (session.pending.length > 0) await this.#try(session, () => this.#send(session));
+    const { chargeSeconds = 60 } = this.options.configuration;
+    // No charge is made while another waits, until the money or the term is over: a XenoCorp that was away gets one for all of it.
+    const chargeMs = session.pending.length > 0 ? Number.POSITIVE_INFINITY : chargeSeconds * 1000;
+    const isDue = session.state === "active" && this.now() >= whenDue(session, chargeMs);
+    const used = isDue ? await measureUse(session, this.#machineOf(session)) : undefined;
+    if (advance(session, this.now(), chargeMs, used)) {
+      await this.sessions.save(session);
+      await this.#try(session, () => this.#send(session));
+    }
     if (!session.isSettled) await this.#try(session, () => this.#keeper.keep(session, this.#machineOf(session)));
     if (session.state === "ending" && session.isSettled && session.pending.length === 0)
       await this.#try(session, () => this.#conclude(session));

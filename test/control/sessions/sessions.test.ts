@@ -1,5 +1,6 @@
 /** Sessions from offer to end, with everything real but the guests, which the simulator plays. */
 import test from "ava";
+import { createCorporationApi } from "../../../control/corporation/api.ts";
 import { poll } from "../../xenod/test-guest.ts";
 import { shareMachine } from "./machine.ts";
 import { hourMs, requirements, withSelling } from "./selling.ts";
@@ -109,6 +110,39 @@ test.serial(
       t.is(ended.reason, "grace");
       t.true(ended.paid > over.paid && ended.paid <= over.paid + 3_600, `${ended.paid}`);
       t.like(await ada.client.account(), { held: 0, posted: 1_000_000_000 - ended.paid });
+    });
+  },
+);
+
+test.serial(
+  "a XenoCorp that is away stops nothing that is paid for: it gets one charge for all of the time",
+  async (t) => {
+    await withSelling(machine(), async ({ manager, pass, now, addClient, corporation }) => {
+      const ada = await addClient();
+      const begun = now();
+      const { id } = await ada.begin({ amount: 100_000 });
+      const session = () => manager.sessions.get(id, ada.key.id);
+      await corporation.api.close();
+      for (const _ of [1, 2, 3]) {
+        pass(20_000);
+        await manager.tick();
+        t.like(session(), { state: "active", paid: 0 });
+        t.is(session().pending.length, 1, "no second charge is made while the first waits");
+      }
+      await t.throwsAsync(ada.begin({ order: session().orders[0]!.texts }), { code: "order-used" });
+
+      const again = createCorporationApi(corporation.corporation, (error) => t.fail(String(error)));
+      await again.listen({ host: "127.0.0.1", port: Number(new URL(corporation.address).port) });
+      try {
+        await manager.tick();
+        const { paid } = session();
+        t.true(paid >= 60 && paid <= (now() - begun) / 1000, `${paid}`);
+        t.is(session().charges, 2);
+        const { transfers } = await ada.client.audit(session().orders[0]!.id);
+        t.is(transfers.length, 3, "the hold and both charges");
+      } finally {
+        await again.close();
+      }
     });
   },
 );
