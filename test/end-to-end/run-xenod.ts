@@ -6,8 +6,12 @@ import { createSimulator } from "../../xenod/hypervisors/simulator/simulator.ts"
 const ending = new AbortController();
 process.on("SIGTERM", () => ending.abort());
 let diesAt: string | undefined;
-process.on("message", (step: string) => {
-  diesAt = step;
+let holdsAt: string | undefined;
+let letGo: (() => void) | undefined;
+process.on("message", ({ dies, holds, goOn }: { dies?: string; holds?: string; goOn?: boolean }) => {
+  if (goOn) letGo?.();
+  diesAt = dies ?? diesAt;
+  holdsAt = holds ?? holdsAt;
   process.send!("noted");
 });
 const { simulates, ...options } = JSON.parse(process.argv[2]);
@@ -17,9 +21,15 @@ await runXenoServer({
   log,
   hypervisor: simulates ? createSimulator() : undefined,
   signal: ending.signal,
-  onReady: () => process.send?.("ready"),
-  onStep: (_domain, step) => {
+  onReady: (ready) => process.send?.(ready),
+  onStep: async (_domain, step) => {
     if (step === diesAt) process.kill(process.pid, "SIGKILL");
+    if (step !== holdsAt) return;
+    holdsAt = undefined;
+    await new Promise<void>((resolve) => {
+      letGo = resolve;
+      process.send!("holding");
+    });
   },
 });
 process.disconnect?.();

@@ -7,9 +7,11 @@ import type { Deployment } from "../daemon/deployment.ts";
 import type { BegunDeployment } from "../daemon/deployments.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { ServerEvent } from "../daemon/event-feed.ts";
+import type { MigrationRequest } from "../daemon/migrations/migrations.ts";
+import type { DomainView } from "../daemon/observe-domain.ts";
 import type { ResumeRequest } from "../daemon/suspensions.ts";
 import type { Task } from "../daemon/task-list.ts";
-import type { DomainView, ServerStatus } from "../daemon/xeno-server.ts";
+import type { ServerStatus } from "../daemon/xeno-server.ts";
 import type { PrecacheRequest, PrecacheStatus } from "../file-server/protocol.ts";
 import type { Endpoint } from "../http/endpoint.ts";
 import { JsonClient } from "../http/json-client.ts";
@@ -172,6 +174,17 @@ export class XenodClient {
   /** Resumes what another XenoServer published, as `name`. */
   resumePublished(body: { url: string; name?: string }, signal?: AbortSignal): Promise<Begun> {
     return this.#client.request({ method: "POST", path: "/v1/resumptions", body, signal });
+  }
+
+  /** Moves a running domain to another XenoServer. */
+  migrate(name: string, body: MigrationRequest, signal?: AbortSignal): Promise<Begun> {
+    return this.#client.request({ method: "POST", path: `/v1/domains/${name}/migrate`, body, signal });
+  }
+
+  /** The operator's word on a domain in doubt: `run` it here, or `drop` what is here of it. */
+  async resolveMigration(name: string, what: "run" | "drop", signal?: AbortSignal): Promise<void> {
+    const path = `/v1/domains/${name}/migrate/resolve`;
+    await this.#client.request({ method: "POST", path, body: { what }, signal });
   }
 
   async removeCheckpoint(name: string, number: number, signal?: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * Xenod's API: HTTP and JSON, on a unix socket that only root can open, and on TCP where the operator wants it (tcp-listener.ts,
- * callers.ts). `GET /v1/openapi.json` describes every route; server-routes.ts, domain-routes.ts, checkpoint-routes.ts and task-routes.ts are the routes.
+ * callers.ts). `GET /v1/openapi.json` describes every route; the `*-routes.ts` are the routes.
  *
  * Long operations answer 202 with a task at once. Each request may come twice, and then does its work once.
  */
@@ -14,10 +14,13 @@ import type { XenoServer } from "../daemon/xeno-server.ts";
 import { createJsonServer } from "../http/json-server.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
 import { addCheckpointRoutes } from "./checkpoint-routes.ts";
-import { upgradeToConsole } from "./console-stream.ts";
+
 import { addDomainRoutes } from "./domain-routes.ts";
 import { createMetrics } from "./metrics.ts";
+import { addMigrationRoutes } from "./migration-routes.ts";
+import { addPeerRoutes } from "./peer-routes.ts";
 import { addServerRoutes } from "./server-routes.ts";
+import { upgradeToStream } from "./streams.ts";
 import { addTaskRoutes } from "./task-routes.ts";
 import { listenOnTcp } from "./tcp-listener.ts";
 
@@ -39,7 +42,7 @@ export interface ServedApi {
 /** Settles once it listens. */
 export async function serveApi(server: XenoServer, options: ApiOptions): Promise<ServedApi> {
   const api = await createApi(server, options);
-  const onUpgrade = (request: IncomingMessage, socket: Duplex) => void upgradeToConsole(server, request, socket);
+  const onUpgrade = (request: IncomingMessage, socket: Duplex) => void upgradeToStream(server, request, socket);
   api.server.on("upgrade", onUpgrade);
   // The XenoServer's lock is ours, so the socket of a killed Xenod is nobody's.
   await rm(options.socketPath, { force: true });
@@ -87,6 +90,8 @@ export async function createApi(
   addServerRoutes(api, server, { metrics, publicKey: identity.publicKey, onShutDown });
   addDomainRoutes(api, server);
   addCheckpointRoutes(api, server);
+  addMigrationRoutes(api, server);
+  addPeerRoutes(api, server.receptions);
   addTaskRoutes(api, server);
   api.get("/v1/openapi.json", { schema: { hide: true } }, async () => api.swagger());
   await api.ready();

@@ -51,7 +51,7 @@ export async function listenOnTcp(listening: TcpListening): Promise<TcpListener>
   });
   server.maxConnections = maxConnections;
   server.on("request", (request, response) => {
-    admitCaller(request.socket as TLSSocket, trust).then(
+    admitCaller(request.socket as TLSSocket, request.url, trust).then(
       () => onRequest(request, response),
       (error) => {
         response.writeHead(401, { "content-type": "application/json", connection: "close" });
@@ -60,7 +60,7 @@ export async function listenOnTcp(listening: TcpListening): Promise<TcpListener>
     );
   });
   server.on("upgrade", (request, socket, head) => {
-    admitCaller(request.socket as TLSSocket, trust).then(
+    admitCaller(request.socket as TLSSocket, request.url, trust).then(
       () => onUpgrade(request, socket, head),
       () => socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n"),
     );

@@ -44,7 +44,11 @@ export type DomainOperation =
       readonly kind: "resume";
       readonly checkpoint: number;
       readonly before: Pick<DomainRecord, "intent" | "state" | "journal">;
-    };
+    }
+  /** Moving to another XenoServer. What is so far, the migration's own file says: migration/ends/. */
+  | { readonly kind: "migrate"; readonly migration: string; readonly to: string }
+  /** Coming from another XenoServer, as that file says. */
+  | { readonly kind: "receive"; readonly migration: string; readonly from: string };
 
 export interface DomainRecord {
   readonly format: 1;
@@ -59,9 +63,10 @@ export interface DomainRecord {
   intent: "running" | "stopped" | "suspended" | "removed";
   /**
    * `deploying`: the guest has never run. `starting`: it ran before, and is to run again. `stopped`: it ended as it should.
-   * `crashed`: it did not. `suspended`: it is in a checkpoint.
+   * `crashed`: it did not. `suspended`: it is in a checkpoint. `receiving`: it comes from another XenoServer, and has not run
+   * here. `moved`: it was given to another one, which has not said that it took it; it is stopped, and kept.
    */
-  state: "deploying" | "starting" | "running" | "stopped" | "crashed" | "suspended";
+  state: "deploying" | "starting" | "running" | "stopped" | "crashed" | "suspended" | "receiving" | "moved";
   /** What is under way that must not be left half done. */
   operation?: DomainOperation;
   /** How often it was started again. */

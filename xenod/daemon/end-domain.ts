@@ -38,6 +38,11 @@ export async function haltDomain(
   await host.records.save(record);
 }
 
+/** Of one that moves between XenoServers only the guest ends: whose it is, is settled when this one runs again. */
+export async function endMoving(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal): Promise<void> {
+  await endGuest(host, record, graceMs, signal);
+}
+
 /** Ends the domain and deletes everything of it, its journal too. */
 export async function removeDomain(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal) {
   record.intent = "removed";

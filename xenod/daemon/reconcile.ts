@@ -9,6 +9,7 @@
  *     running, starting        taken back: as it was             taken back
  *     running                  taken up; unpaused if need be     crashed, or its host was restarted
  *     suspended                ended                             suspended
+ *     moved                    kept, paused: see migrations/     kept
  *
  * Before that, an operation that was cut off is settled: a suspend whose checkpoint was kept is finished, one whose was not
  * is given up, and a resume whose guest has not run is taken back (suspend-domain.ts, resume-domain.ts).
@@ -26,6 +27,7 @@ import type { DomainRecord } from "./domain-record.ts";
 import { removeDomain, stopDomain } from "./end-domain.ts";
 import { followDomain, watchBoot } from "./follow-domain.ts";
 import { describeExport, describeLinkOf, type Host, releaseResources } from "./host.ts";
+import type { Migrations } from "./migrations/migrations.ts";
 import { takeBackResume } from "./resume-domain.ts";
 import { callOff, concludeSuspend, tellGuest } from "./suspend-domain.ts";
 
@@ -34,12 +36,17 @@ const findAttempts = 5;
 const findPauseMs = 500;
 
 /** `orphans` are directories without a record. Settles once every domain is settled; what fails is logged and left. */
-export async function reconcile(host: Host, orphans: readonly string[], signal: AbortSignal): Promise<void> {
+export async function reconcile(
+  host: Host,
+  orphans: readonly string[],
+  migrations: Pick<Migrations, "settle">,
+  signal: AbortSignal,
+): Promise<void> {
   await Promise.all(
     host.records.list().map((record) =>
       host.queues.run(record.name, async () => {
         try {
-          await settle(host, record, signal);
+          await settle(host, record, migrations, signal);
         } catch (error) {
           host.log.error({ domain: record.name, err: error }, "cannot settle the domain");
           record.reason = `not settled after a restart: ${(error as Error).message}`;
@@ -55,7 +62,12 @@ export async function reconcile(host: Host, orphans: readonly string[], signal: 
   await sweepResources(host);
 }
 
-async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Promise<void> {
+async function settle(
+  host: Host,
+  record: DomainRecord,
+  migrations: Pick<Migrations, "settle">,
+  signal: AbortSignal,
+): Promise<void> {
   const { records, log } = host;
   if (record.intent === "removed") return await removeDomain(host, record, 0, signal);
   const domain = await findDomain(host, record.name);
@@ -65,6 +77,7 @@ async function settle(host: Host, record: DomainRecord, signal: AbortSignal): Pr
     await releaseResources(host, record);
     return await records.remove(record.name);
   }
+  if (await migrations.settle(record, domain)) return;
   if (record.operation !== undefined) await settleOperation(host, record, domain, signal);
   if (record.intent === "stopped" && record.state === "running") {
     if (domain !== undefined) host.domains.set(record.name, domain);
@@ -105,6 +118,7 @@ async function settleOperation(
   const operation = record.operation!;
   host.log.info({ domain: record.name, operation }, "settling what was cut off");
   if (operation.kind === "resume") return await takeBackResume(host, record, domain);
+  if (operation.kind !== "suspend") return;
   if (domain !== undefined) await host.fileServer.putExport(record.name, describeExport(host, record), signal);
   const kept = await host.records.checkpointsOf(record.name).list();
   const isKept = kept.some(({ number }) => number === operation.checkpoint);

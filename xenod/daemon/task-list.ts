@@ -12,7 +12,7 @@ import { listStateFiles, readStateFile, writeStateFile } from "../state-file.ts"
 export interface Task {
   readonly format: 1;
   readonly id: string;
-  readonly kind: "deploy" | "start" | "stop" | "remove" | "suspend" | "resume" | "publish";
+  readonly kind: "deploy" | "start" | "stop" | "remove" | "suspend" | "resume" | "publish" | "migrate";
   readonly domain: string;
   /** The client's own id of the request. */
   readonly request?: string;
@@ -35,7 +35,7 @@ export interface TaskProgress {
 }
 
 /** A guest whose power button was pressed cannot be told to forget it. */
-const cancellable: ReadonlySet<Task["kind"]> = new Set(["deploy", "start", "suspend", "resume", "publish"]);
+const cancellable: ReadonlySet<Task["kind"]> = new Set(["deploy", "start", "suspend", "resume", "publish", "migrate"]);
 const maxKept = 200;
 const maxWaitMs = 60_000;
 

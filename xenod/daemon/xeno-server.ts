@@ -4,10 +4,8 @@
  * Every operation on a domain runs in that domain's queue; `deploy`, `stop` and `remove` answer with a task at once.
  */
 
-import { once } from "node:events";
 import { closeSync } from "node:fs";
-import { chmod, mkdir, open } from "node:fs/promises";
-import { connect } from "node:net";
+import { chmod, mkdir } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -25,12 +23,12 @@ import { makePatientPolicy } from "../../xenostore/stores/remote/policy.ts";
 import type { CheckpointManifest } from "../checkpoints/manifest.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
-import type { ExportStatus, FileServerStatus, PrecacheRequest, PullSettings } from "../file-server/protocol.ts";
+import type { FileServerStatus, PrecacheRequest, PullSettings } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
-import type { DomainUsage, Hypervisor } from "../hypervisors/hypervisor.ts";
-import { domainFiles } from "../hypervisors/qemu/command-line.ts";
-import { serverKeys } from "../identity/tls-identity.ts";
+import type { Hypervisor } from "../hypervisors/hypervisor.ts";
+import { loadServerIdentity, serverKeys } from "../identity/tls-identity.ts";
 import { joinNames } from "../links/namespaces.ts";
+import { MigrationEnds } from "../migration/ends/migration-ends.ts";
 import { countGuestMemory, measureRoom, type Room } from "../resources/admission.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
@@ -38,11 +36,14 @@ import type { PortSettings } from "./admit-ports.ts";
 import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
-import { haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
+import { endMoving, haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
+import { type MigrationRequest, Migrations } from "./migrations/migrations.ts";
+import type { TargetEnd } from "./migrations/target-end.ts";
 import { NeededTrees } from "./needed-trees.ts";
+import { type DomainView, describeView, openConsole, readConsoleLog, withoutContents } from "./observe-domain.ts";
 import { createProbingQemu } from "./probing-qemu.ts";
 import { reconcile } from "./reconcile.ts";
 import { Restarts } from "./restarts.ts";
@@ -76,18 +77,11 @@ export interface XenoServerOptions {
   readonly nameServers?: readonly string[];
   /** Default: QEMU, with KVM where that really works. */
   readonly hypervisor?: Hypervisor;
+  /** How long a migration's task waits for a XenoServer that does not answer. Default 30,000. */
+  readonly migrationPatienceMs?: number;
   readonly log: Logger;
   /** See Host. */
   onStep?(domain: string, step: string): void | Promise<void>;
-}
-
-/** A domain as it is shown. */
-export interface DomainView extends DomainRecord {
-  /** Unix socket of the serial console, one client at a time, while the guest runs. */
-  readonly console?: string;
-  readonly export?: ExportStatus;
-  /** Of its guest, while it runs. */
-  readonly usage?: DomainUsage;
 }
 
 export interface ServerStatus {
@@ -130,6 +124,8 @@ export class XenoServer {
   readonly #ending = new AbortController();
   readonly #deployments: Deployments;
   readonly #suspensions: Suspensions;
+  readonly #ends: MigrationEnds;
+  readonly #migrations: Migrations;
   readonly #restarts: Restarts;
   readonly #pins: StorePins;
   readonly #needs: NeededTrees;
@@ -225,6 +221,11 @@ export class XenoServer {
     };
     this.#needs = new NeededTrees(this.#host);
     this.#deployments = new Deployments(this.#host, layers, this.tasks, this.#ending.signal);
+    this.#ends = new MigrationEnds(join(stateDirectory, "migrations"));
+    const identity = () => loadServerIdentity(serverKeys(stateDirectory));
+    const patienceMs = options.migrationPatienceMs ?? 30_000;
+    const context = { host: this.#host, ends: this.#ends, identity, patienceMs };
+    this.#migrations = new Migrations(context, this.tasks, this.#ending.signal);
     const exchange = { store: exchangeStore, layers, keysDirectory: serverKeys(stateDirectory) };
     this.#suspensions = new Suspensions(this.#host, this.tasks, exchange, this.#ending.signal);
     this.#restarts = new Restarts({
@@ -237,8 +238,9 @@ export class XenoServer {
   async #start(): Promise<void> {
     const { records, kernels } = this.#host;
     const { orphans } = await records.load();
-    await Promise.all([this.tasks.load(), kernels.sweep(), this.#startFileServer()]);
-    await reconcile(this.#host, orphans, this.#ending.signal);
+    await Promise.all([this.tasks.load(), this.#ends.load(), kernels.sweep(), this.#startFileServer()]);
+    await reconcile(this.#host, orphans, this.#migrations, this.#ending.signal);
+    this.#migrations.remind();
     this.#supervising = this.#superviseFileServer();
   }
 
@@ -263,25 +265,27 @@ export class XenoServer {
     return await this.#deployments.start(name);
   }
 
-  /** Ends the guest: by its power button, after `graceMs` hard. */
+  /** Ends the guest: by its power button, after `graceMs` hard. Throws `domain-in-doubt`, as `remove`. */
   async stop(name: string, graceMs: number): Promise<Task> {
-    this.#host.records.get(name);
     return await this.#end("stop", name, (record) => stopDomain(this.#host, record, graceMs, this.#ending.signal));
   }
 
   /** Ends the guest and deletes its journal and logs. */
   async remove(name: string, graceMs: number): Promise<Task> {
-    this.#host.records.get(name);
     return await this.#end("remove", name, (record) => removeDomain(this.#host, record, graceMs, this.#ending.signal));
   }
 
   async #end(kind: "stop" | "remove", name: string, act: (record: DomainRecord) => Promise<void>): Promise<Task> {
+    this.#migrations.requireSettled(name);
     return await this.tasks.start({ kind, domain: name }, async () => {
       this.#deployments.cancel(name);
       this.#restarts.cancel(name);
       this.#suspensions.callOff(name);
+      this.#migrations.callOff(name);
       await this.#host.queues.run(name, async () => {
         const record = this.#host.records.find(name);
+        if (record !== undefined) this.#migrations.requireSettled(name);
+        if (record?.state === "receiving") return await this.#migrations.target.abandon(record);
         // A deployment that was taken back has left nothing to end.
         if (record !== undefined) await act(record);
       });
@@ -328,6 +332,21 @@ export class XenoServer {
     return await this.#suspensions.resumePublished(request);
   }
 
+  /** Moves a running domain to another XenoServer. */
+  async migrate(name: string, request: MigrationRequest): Promise<Task> {
+    return await this.#migrations.migrate(name, request);
+  }
+
+  /** The operator's word on a domain in doubt: see Migrations. */
+  async resolveMigration(name: string, runs: boolean): Promise<void> {
+    await this.#migrations.resolve(name, runs);
+  }
+
+  /** What other XenoServers say that send domains here. */
+  get receptions(): TargetEnd {
+    return this.#migrations.target;
+  }
+
   async checkpoints(name: string): Promise<CheckpointManifest[]> {
     return await this.#suspensions.checkpoints(name);
   }
@@ -340,36 +359,16 @@ export class XenoServer {
     return this.#host.records.list().map(withoutContents);
   }
 
-  async domain(name: string): Promise<DomainView> {
-    const record = this.#host.records.get(name);
-    const exported = record.exported ? await this.#host.fileServer.getExport(name).catch(() => undefined) : undefined;
-    const files = domainFiles(this.#host.records.directoryOf(name));
-    return {
-      ...withoutContents(record),
-      console: record.state === "running" ? files.console : undefined,
-      export: exported,
-      // It may just be ending.
-      usage: await this.#host.domains
-        .get(name)
-        ?.usage()
-        .catch(() => undefined),
-    };
+  domain(name: string): Promise<DomainView> {
+    return describeView(this.#host, name);
   }
 
-  /** The end of what the guest printed on its console, at most so many bytes. */
-  async readConsoleLog(name: string, maxBytes: number): Promise<Buffer> {
-    this.#host.records.get(name);
-    const file = domainFiles(this.#host.records.directoryOf(name)).consoleLog;
-    const handle = await open(file, "r").catch(() => undefined);
-    if (handle === undefined) return Buffer.alloc(0);
-    try {
-      const { size } = await handle.stat();
-      const length = Math.min(size, maxBytes);
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await handle.close();
-    }
+  readConsoleLog(name: string, maxBytes: number): Promise<Buffer> {
+    return readConsoleLog(this.#host, name, maxBytes);
+  }
+
+  openConsole(name: string): Promise<Duplex> {
+    return openConsole(this.#host, name);
   }
 
   async status(): Promise<ServerStatus> {
@@ -396,28 +395,6 @@ export class XenoServer {
     return await this.#host.fileServer.status(AbortSignal.timeout(2_000)).catch(() => undefined);
   }
 
-  /** The serial console of a running domain, one client at a time. Throws `domain-stopped`, `console-unreachable`. */
-  async openConsole(name: string): Promise<Duplex> {
-    const record = this.#host.records.get(name);
-    if (record.state !== "running")
-      throw new XenoError("domain-stopped", `domain ${name} does not run: it is ${record.state}`);
-    const console = connect(domainFiles(this.#host.records.directoryOf(name)).console);
-    try {
-      await once(console, "connect", { signal: AbortSignal.timeout(2_000) });
-      return console;
-    } catch (cause) {
-      console.destroy();
-      throw new XenoError(
-        "console-unreachable",
-        `the console of ${name} cannot be opened: ${(cause as Error).message}`,
-        {
-          hint: "it is for one at a time",
-          cause,
-        },
-      );
-    }
-  }
-
   /** Between this XenoServer and its XenoStore, in this life of Xenod and of the file server's worker. */
   async traffic(): Promise<Traffic[]> {
     const sums = new Map<string, Traffic>();
@@ -435,6 +412,7 @@ export class XenoServer {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort(new XenoError("interrupted", "Xenod is ending"));
     await this.#supervising;
+    await this.#migrations.idle();
     await this.#host.queues.idle();
     await this.tasks.idle();
     for (const domain of this.#host.domains.values()) domain.detach();
@@ -458,8 +436,10 @@ export class XenoServer {
       records.list().map(({ name }) =>
         queues.run(name, async () => {
           const record = records.find(name);
-          const end = remove ? removeDomain : halt ? haltDomain : stopDomain;
-          if (record !== undefined) await end(this.#host, record, graceMs, this.#ending.signal);
+          if (record === undefined) return;
+          const isMoving = record.state === "moved" || record.state === "receiving";
+          const end = remove ? removeDomain : isMoving ? endMoving : halt ? haltDomain : stopDomain;
+          await end(this.#host, record, graceMs, this.#ending.signal);
         }),
       ),
     );
@@ -506,11 +486,4 @@ export class XenoServer {
       await this.#startFileServer().catch((error) => this.options.log.error({ err: error }, "no file server"));
     }
   }
-}
-
-/** What is laid over a guest's root may be secret, and is long: it is told by its paths. */
-function withoutContents(record: DomainRecord): DomainRecord {
-  const { files, ...deployment } = record.deployment;
-  if (files === undefined) return record;
-  return { ...record, deployment: { ...deployment, files: files.map(({ path }) => ({ path })) } };
 }

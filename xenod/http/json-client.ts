@@ -2,7 +2,7 @@
  * The asking side. Every request has a deadline. While the server restarts, requests are tried again within a bound: each of
  * them may be sent twice, so each must be one that does its work once however often it comes.
  */
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Pool } from "undici";
 import { XenoError } from "../../cowfs/errors.ts";
@@ -32,6 +32,7 @@ export interface JsonRequest {
 }
 
 const retryMs = 50;
+const syncTimeoutMs = 300_000;
 const maxConnections = 32;
 const maxResponseBytes = 16 * 1024 * 1024;
 /** Nobody listens, or who listened has gone. */
@@ -73,6 +74,29 @@ export class JsonClient {
           throw this.#unreachable(request, error as Error);
       }
       await delay(retryMs, undefined, { signal: request.signal });
+    }
+  }
+
+  /** Sends so many bytes, once. Rejects as `request` does; the content is destroyed then. */
+  async sendBytes(path: string, content: Readable | Buffer, bytes: number, signal: AbortSignal): Promise<void> {
+    try {
+      const response = await this.#pool.request({
+        method: "PUT",
+        path,
+        body: content,
+        headers: { "content-type": "application/octet-stream", "content-length": String(bytes) },
+        signal,
+        // From the last byte on: the other side may have to sync them all.
+        headersTimeout: syncTimeoutMs,
+      });
+      const text = await response.body.text();
+      this.#options.onTraffic?.(bytes + Buffer.byteLength(text));
+      if (response.statusCode >= 400) throw readError(text, response.statusCode);
+    } catch (error) {
+      if (error instanceof XenoError || signal.aborted) throw error;
+      throw this.#unreachable({ method: "PUT", path }, error as Error);
+    } finally {
+      if (!Buffer.isBuffer(content)) content.destroy();
     }
   }
 

@@ -39,7 +39,7 @@ export function describeError(error: unknown): ErrorBody {
 export function statusOf(error: unknown): number {
   if (!(error instanceof XenoError)) return (error as FastifyError).statusCode ?? 500;
   const { code } = error as XenoError;
-  if (/^(domain|task|export|route|journal|pin|session)-unknown$/.test(code)) return 404;
+  if (/^(domain|task|export|route|journal|pin|session|reception)-unknown$/.test(code)) return 404;
   if (/-(exists|busy|conflict)$|^in-use$/.test(code)) return 409;
   return /^(state|defect)/.test(code) ? 500 : 422;
 }

@@ -15,7 +15,7 @@ type Wanted = Pick<Deployment, "memoryMiB" | "cpus" | "cpu" | "journalMiB">;
 
 /** Whether a domain in this state has, or is about to have, what a guest takes of the host. */
 export function isUp(state: DomainRecord["state"]): boolean {
-  return state === "running" || state === "deploying" || state === "starting";
+  return state !== "stopped" && state !== "crashed" && state !== "suspended";
 }
 
 /** Throws `memory-short`, `cpu-short`, `cpu-invalid` or `quota-invalid`. `records`: all domains of this XenoServer. */

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import type { DomainView } from "../../../xenod/daemon/xeno-server.ts";
+import type { DomainView } from "../../../xenod/daemon/observe-domain.ts";
 import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { listNamespaces } from "../../../xenod/links/namespaces.ts";
 import { checkStore } from "../../../xenostore/collect/check-store.ts";

@@ -33,6 +33,8 @@ export function hearSource(end: TargetEnd, message: SourceMessage): TargetAction
   switch (message.kind) {
     case "final":
       if (saved.state === "unknown" && isWhole) return [save({ state: "prepared" }), send("prepared", migration)];
+      // The answer before was lost.
+      if (saved.state === "prepared" && isWhole) return [send("prepared", migration)];
       return remindSource(end, migration);
     case "go":
       if (saved.state === "prepared" && isWhole)

@@ -1,0 +1,297 @@
+/**
+ * Migration between two XenoServers with everything real but the guests, which the simulator plays. After each fault at most
+ * one of them runs the domain, and exactly one as soon as both can talk. In order: each test goes on from the last.
+ */
+import { randomUUID } from "node:crypto";
+import { readdir, readFile, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { execa } from "execa";
+import { FileServerClient } from "../../../xenod/file-server/client.ts";
+import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
+import { readMachine } from "../../../xenod/hypervisors/simulator/simulated-machine.ts";
+import { killSimulated } from "../../../xenod/hypervisors/simulator/simulator.ts";
+import { listNamespaces } from "../../../xenod/links/namespaces.ts";
+import { type RunningServer, startXenoServers } from "../../end-to-end/xeno-server.ts";
+import { publishFiles } from "../published.ts";
+import { GuestShell, poll } from "../test-guest.ts";
+import { type CuttableLink, openCuttableLink } from "./cuttable-link.ts";
+
+type Name = "a" | "b";
+
+let servers: Record<Name, RunningServer>;
+/** The ways to them. */
+let links: Record<Name, CuttableLink>;
+/** Where the domain is. */
+let here: Name = "a";
+const teardowns: (() => unknown)[] = [];
+const diskBytes = 256 * 1024 * 1024;
+
+test.before(async (t) => {
+  const context = { teardown: (act: () => unknown) => void teardowns.push(act), log: t.log };
+  const options = { simulates: true, areFriends: true, diskBytes, migrationPatienceMs: 5_000 };
+  const [a, b] = (await startXenoServers(context, ["a", "b"], options)) as [RunningServer, RunningServer];
+  servers = { a, b };
+  links = { a: await openLink(a), b: await openLink(b) };
+  const configuration = JSON.stringify({ format: 1, kernel: "vmlinux", initramfs: "initramfs", commandLine: "quiet" });
+  const files = { "config.json": configuration, vmlinux: "no kernel", initramfs: "no initramfs" };
+  const kernel = await publishFiles(a.published, "kernel", files);
+  const overlay = await publishFiles(a.published, "web", { "sbin/init": "never run" });
+  const laid = [{ path: "/etc/motd", content: "laid over its root\n" }];
+  await a.client.deploy({ id: randomUUID(), name: "web", overlay, kernel, memoryMiB: 64, cpus: 1, files: laid });
+  await poll("web to run", async () => (await a.client.domain("web")).state === "running");
+});
+
+test.after.always(async () => {
+  const failures: unknown[] = [];
+  for (const teardown of teardowns.reverse())
+    try {
+      await teardown();
+    } catch (error) {
+      failures.push(error);
+    }
+  if (failures.length > 0) throw failures[0];
+});
+
+test.serial("a domain moves with its memory, and nothing of it stays behind", async (t) => {
+  await remember(t, "first");
+  t.like(await end(await migrate()), { state: "done", result: { domain: "web", to: "b" } });
+  await expectMoved(t, "first");
+});
+
+test.serial("what speaks against a move is told before anything is done", async (t) => {
+  const { client, peer } = servers[here];
+  await t.throwsAsync(client.migrate("web", { to: peer }), { code: "migration-invalid" });
+  await t.throwsAsync(client.migrate("none", { to: servers[other()].peer }), { code: "domain-unknown" });
+  await t.throwsAsync(client.resolveMigration("web", "run"), { code: "migration-not-in-doubt" });
+  const impostor = { ...servers[other()].peer, publicKey: peer.publicKey.replace(/.{4}$/, "AAAA") };
+  t.like(await end(await client.migrate("web", { to: impostor })), { error: { code: "server-untrusted" } });
+  await client.waitForTask((await client.suspend("web", { goesOn: true })).task);
+  await t.throwsAsync(migrate(), { code: "checkpoints-stay" });
+  await client.removeCheckpoint("web", 1);
+  await expectHere(t, "first");
+});
+
+for (const [side, step, outcome] of [
+  ["source", "migrate offered", "stays"],
+  ["source", "migrate cut", "stays"],
+  ["source", "migrate sent", "stays"],
+  ["source", "migrate moved", "moves"],
+  ["source", "migrate gone", "moves"],
+  ["target", "receive accepted", "stays"],
+  ["target", "receive whole", "stays"],
+  ["target", "receive prepared", "either"],
+  ["target", "receive owned", "moves"],
+] as const)
+  test.serial(`Xenod is killed at the ${side}, after its step "${step}": the domain ${outcome}`, async (t) => {
+    await remember(t, step.replace(" ", "-"));
+    const killed = servers[side === "source" ? here : other()];
+    await killed.dieAt(step);
+    const task = await migrate();
+    await killed.died();
+    await killed.launch();
+    await end(task);
+    if (outcome === "moves") await expectMoved(t, step.replace(" ", "-"));
+    else if (outcome === "stays") await expectHere(t, step.replace(" ", "-"));
+    else await expectEither(t, step.replace(" ", "-"));
+  });
+
+for (const [step, outcome] of [
+  ["migrate journal copied", "stays"],
+  ["migrate sent", "stays"],
+  ["migrate moved", "moves"],
+] as const)
+  test.serial(
+    `the connection is lost after the step "${step}", for longer than anyone waits: the domain ${outcome}`,
+    async (t) => {
+      await remember(t, step.replaceAll(" ", "-"));
+      const { reached, goOn } = await servers[here].holdAt(step);
+      const task = await migrate();
+      await reached;
+      links[other()].cut();
+      await goOn();
+      const { error } = await end(task);
+      t.is(error?.code, outcome === "moves" ? "migration-in-doubt" : "server-unreachable");
+      if (outcome === "moves") {
+        t.like(await servers[here].client.domain("web"), { state: "moved", intent: "running" });
+        await t.throwsAsync(servers[here].client.stop("web"), { code: "domain-in-doubt" });
+        await t.throwsAsync(servers[here].client.start("web"), { code: "domain-busy" });
+        t.is(await countRunning(), 0);
+      } else t.is((await servers[here].client.domain("web")).state, "running");
+      links[other()].mend();
+      if (outcome === "moves") await expectMoved(t, step.replaceAll(" ", "-"));
+      else await expectHere(t, step.replaceAll(" ", "-"));
+    },
+  );
+
+for (const [side, step] of [
+  ["source", "migrate memory begun"],
+  ["target", "migrate journal copied"],
+] as const)
+  test.serial(`the ${side}'s disk is full from the step "${step}" on: the domain stays`, async (t) => {
+    await remember(t, `full-${side}`);
+    const { stateDirectory } = servers[side === "source" ? here : other()];
+    const { reached, goOn } = await servers[here].holdAt(step);
+    const task = await migrate();
+    await reached;
+    const filler = join(stateDirectory, "filler");
+    const { bavail, bsize } = await statfs(stateDirectory);
+    await execa("fallocate", ["-l", String(bavail * bsize), filler]);
+    await goOn();
+    const { error } = await end(task);
+    t.truthy(error, "it did not move");
+    t.is(await countRunning(), 1);
+    await rm(filler);
+    await expectHere(t, `full-${side}`);
+  });
+
+test.serial("what was received dies before it is handed over: the domain goes on where it was", async (t) => {
+  await remember(t, "lost");
+  const { reached, goOn } = await servers[here].holdAt("migrate moved");
+  const task = await migrate();
+  await reached;
+  await killSimulated(directory(other()));
+  await goOn();
+  t.is((await end(task)).error?.code, "migration-refused");
+  await expectHere(t, "lost");
+});
+
+test.serial("the file servers of both sides are killed while the guest stands still: the domain moves", async (t) => {
+  await remember(t, "workers");
+  const { reached, goOn } = await servers[here].holdAt("migrate stopped");
+  const task = await migrate();
+  await reached;
+  for (const { stateDirectory } of Object.values(servers)) {
+    const fileServer = new FileServerClient(stateDirectory);
+    process.kill((await fileServer.status()).worker, "SIGKILL");
+    await fileServer.close();
+  }
+  await goOn();
+  t.is((await end(task)).state, "done");
+  await expectMoved(t, "workers");
+});
+
+test.serial("a move is called off by a cancel: the guest goes on", async (t) => {
+  await remember(t, "cancelled");
+  const { reached, goOn } = await servers[here].holdAt("migrate cut");
+  const task = await migrate();
+  await reached;
+  await servers[here].client.cancelTask(task.task);
+  await goOn();
+  t.is((await end(task)).error?.code, "task-cancelled");
+  await expectHere(t, "cancelled");
+});
+
+for (const what of ["run", "drop"] as const)
+  test.serial(`in doubt for good, an operator says "${what}"`, async (t) => {
+    await remember(t, what);
+    const [source, target] = [servers[here], servers[other()]];
+    await target.dieAt(what === "run" ? "receive prepared" : "receive owned");
+    const { reached, goOn } = await source.holdAt("migrate moved");
+    if (what === "run") {
+      // It dies when it is asked again.
+      await target.kill();
+      await target.launch();
+    }
+    const task = await migrate();
+    await reached;
+    if (what === "run") await target.kill();
+    await goOn();
+    t.is((await end(task)).error?.code, "migration-in-doubt");
+    await source.client.resolveMigration("web", what);
+    t.is(await countRunning(), what === "run" ? 1 : 0);
+    await target.launch();
+    if (what === "run") await expectHere(t, what);
+    else await expectMoved(t, what);
+  });
+
+async function openLink({ peer }: RunningServer): Promise<CuttableLink> {
+  const { hostname, port } = new URL(peer.url);
+  const link = await openCuttableLink({ host: hostname, port: Number(port) });
+  teardowns.push(() => link.close());
+  return link;
+}
+
+async function migrate(): Promise<{ task: string; by: Name }> {
+  const to = { ...servers[other()].peer, url: `https://127.0.0.1:${links[other()].port}` };
+  return { ...(await servers[here].client.migrate("web", { to })), by: here };
+}
+
+/** Of a task, whatever its end. */
+async function end({ task, by = here }: { task: string; by?: Name }) {
+  const { client } = servers[by];
+  await client.waitForTask(task).catch(() => {});
+  return await client.getTask(task);
+}
+
+function other(): Name {
+  return here === "a" ? "b" : "a";
+}
+
+async function expectMoved(t: ExecutionContext, word: string): Promise<void> {
+  const from = here;
+  here = other();
+  await expectHere(t, word);
+  t.deepEqual(await readdir(join(servers[from].stateDirectory, "domains")), []);
+}
+
+/** It runs here, with its memory, and nothing of it is at the other one. */
+async function expectHere(t: ExecutionContext, word: string): Promise<void> {
+  const { client, prefix } = servers[here];
+  await poll("both to have settled", isSettled);
+  t.is(await countRunning(), 1);
+  t.like(await client.domain("web"), { state: "running", intent: "running", operation: undefined, reason: undefined });
+  await poll("its export to serve", async () => (await client.domain("web")).export?.state === "serving");
+  t.is(await recall(t), word);
+  t.deepEqual(await servers[other()].client.domains(), []);
+  t.deepEqual(await readdir(join(servers[other()].stateDirectory, "domains")), []);
+  t.deepEqual(
+    (await readdir(directory())).filter((name) => name.startsWith("outgoing")),
+    [],
+  );
+  t.false((await listNamespaces(prefix)).includes(`${prefix}.${other()}.web`));
+}
+
+async function expectEither(t: ExecutionContext, word: string): Promise<void> {
+  await poll("both to have settled", isSettled);
+  const isThere = (await servers[other()].client.domains()).length === 1;
+  if (isThere) await expectMoved(t, word);
+  else await expectHere(t, word);
+}
+
+/** Nobody has anything to say any more, and one of them has the domain. */
+async function isSettled(): Promise<boolean> {
+  if ((await countRunning()) > 1) throw new Error("it runs twice");
+  const domains = (await Promise.all(Object.values(servers).map(({ client }) => client.domains()))).flat();
+  if (domains.length !== 1 || domains[0]!.state !== "running") return false;
+  for (const { stateDirectory } of Object.values(servers)) {
+    const folder = join(stateDirectory, "migrations");
+    for (const name of await readdir(folder)) {
+      const { saved } = JSON.parse(await readFile(join(folder, name), "utf8").catch(() => '{"saved":{}}'));
+      if (saved.isTold !== true) return false;
+    }
+  }
+  return true;
+}
+
+async function countRunning(): Promise<number> {
+  const machines = await Promise.all((["a", "b"] as const).map((name) => readMachine(directory(name))));
+  return machines.filter((machine) => machine?.state === "running").length;
+}
+
+function directory(name: Name = here): string {
+  return join(servers[name].stateDirectory, "domains", "web");
+}
+
+async function remember(t: ExecutionContext, word: string): Promise<void> {
+  const shell = new GuestShell(t, directory(), openSimulatedConsole(directory()));
+  await shell.run(`word=${word}`);
+  shell.close();
+}
+
+async function recall(t: ExecutionContext): Promise<string> {
+  const shell = new GuestShell(t, directory(), openSimulatedConsole(directory()));
+  const { output } = await shell.run("echo $word");
+  shell.close();
+  return output.trim();
+}

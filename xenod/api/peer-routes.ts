@@ -1,0 +1,49 @@
+/** What other XenoServers ask that send domains here: see callers.ts for who may, and migration/peers/messages.ts. */
+import type { Readable } from "node:stream";
+import type { FastifyInstance } from "fastify";
+import { type Static, Type } from "typebox";
+import type { TargetEnd } from "../daemon/migrations/target-end.ts";
+import {
+  journalFilePattern,
+  MigrationOffer,
+  PeerParameters,
+  ReceptionParameters,
+  SourceSays,
+} from "../migration/peers/messages.ts";
+
+/** A deployment's files are in an offer, and the names of a journal's files in what is said last. */
+const maxBodyBytes = 16 * 1024 * 1024;
+
+const FileQuery = Type.Object({ path: Type.String({ pattern: journalFilePattern }) });
+
+export function addPeerRoutes(api: FastifyInstance, receptions: TargetEnd): void {
+  // Bytes as they come, however many: receiveFile bounds them.
+  api.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
+  const bodyLimit = maxBodyBytes;
+  api.post<{ Params: PeerParameters; Body: MigrationOffer }>(
+    "/v1/peers/:server/receptions",
+    { schema: { summary: "Offer a domain", params: PeerParameters, body: MigrationOffer }, bodyLimit },
+    async ({ params, body }, reply) => {
+      const migration = await receptions.accept(params.server, body);
+      return reply.code(201).send({ migration });
+    },
+  );
+  api.put<{ Params: ReceptionParameters; Querystring: Static<typeof FileQuery>; Body: Readable }>(
+    "/v1/peers/:server/receptions/:migration/files",
+    { schema: { summary: "Send a file of its journal", params: ReceptionParameters, querystring: FileQuery } },
+    async ({ params: { server, migration }, query, body }) => {
+      await receptions.receiveFile(server, migration, query.path, body);
+      return {};
+    },
+  );
+  api.post<{ Params: ReceptionParameters; Body: SourceSays }>(
+    "/v1/peers/:server/receptions/:migration/messages",
+    { schema: { summary: "Say something of the hand-over", params: ReceptionParameters, body: SourceSays }, bodyLimit },
+    async ({ params: { server, migration }, body }) => receptions.hear(server, migration, body),
+  );
+  api.get<{ Params: ReceptionParameters }>(
+    "/v1/peers/:server/receptions/:migration",
+    { schema: { summary: "Hear what there is to say of the hand-over", params: ReceptionParameters } },
+    async ({ params: { server, migration } }) => receptions.listen(server, migration),
+  );
+}

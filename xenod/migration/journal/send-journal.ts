@@ -1,0 +1,103 @@
+/**
+ * The source's half of a journal's move: forks at pins (cowfs/journals/fork.ts), whose files nobody writes to.
+ *
+ * While the guest runs, the segments of one fork are sent, which is nearly all that there is. Once it is stopped, a second
+ * fork has what was written since: the segments that the first had not, and the small rest (checkpoint, log, identity). What a pin names is never
+ * appended to nor compacted (N2 in pins.ts), so a segment of the same name and size is the same.
+ */
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { FileServerClient } from "../../file-server/client.ts";
+
+export interface JournalFile {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/** Those below a directory of the fork's are of its segments, and never change. */
+const unchanging = /^(segments|sums)\//;
+
+export class JournalSender {
+  readonly #fileServer: FileServerClient;
+  readonly #journal: string;
+  readonly #place: string;
+  readonly #send: (file: JournalFile, from: string) => Promise<void>;
+  readonly #sent = new Map<string, number>();
+  #forks = 0;
+
+  /** `place`: a directory of the domain's, on the journal's file system, that is nobody else's. */
+  constructor(
+    fileServer: FileServerClient,
+    journal: string,
+    place: string,
+    send: (file: JournalFile, from: string) => Promise<void>,
+  ) {
+    this.#fileServer = fileServer;
+    this.#journal = journal;
+    this.#place = place;
+    this.#send = send;
+  }
+
+  /** While the guest runs: what will not change any more. Returns the bytes that were sent. */
+  async copy(): Promise<number> {
+    const fork = await this.#fork();
+    return await this.#sendAll(
+      fork,
+      (await listFiles(fork)).filter(({ path }) => unchanging.test(path)),
+    );
+  }
+
+  /** Once it is stopped and cut off: the rest. Returns all files that the journal consists of. */
+  async finish(): Promise<JournalFile[]> {
+    const fork = await this.#fork();
+    const files = await listFiles(fork);
+    await this.#sendAll(fork, files);
+    return files;
+  }
+
+  async #fork(): Promise<string> {
+    const number = ++this.#forks;
+    const fork = join(this.#place, String(number));
+    await this.#fileServer.takeSnapshot({ journal: this.#journal, name: namePin(number) });
+    await this.#fileServer.forkSnapshot({ journal: this.#journal, name: namePin(number), fork, lineage: "same" });
+    return fork;
+  }
+
+  async #sendAll(fork: string, files: readonly JournalFile[]): Promise<number> {
+    let sum = 0;
+    for (const file of files) {
+      const { path, bytes } = file;
+      if (unchanging.test(path) && this.#sent.get(path) === bytes) continue;
+      await this.#send(file, join(fork, path));
+      this.#sent.set(path, bytes);
+      sum += bytes;
+    }
+    return sum;
+  }
+}
+
+/** Gives back what a move that has ended, or was cut off, took of the journal and the disk. */
+export async function sweepSending(fileServer: FileServerClient, journal: string, place: string): Promise<void> {
+  await rm(place, { recursive: true, force: true });
+  for (const { name } of await fileServer.listSnapshots(journal))
+    if (isPinOfMove(name)) await fileServer.dropSnapshot({ journal, name });
+}
+
+function namePin(number: number): string {
+  return `migration-${number}`;
+}
+
+function isPinOfMove(name: string): boolean {
+  return /^migration-\d+$/.test(name);
+}
+
+async function listFiles(fork: string): Promise<JournalFile[]> {
+  const files: JournalFile[] = [];
+  for (const entry of await readdir(fork, { withFileTypes: true })) {
+    const names = entry.isDirectory()
+      ? (await readdir(join(fork, entry.name))).map((name) => `${entry.name}/${name}`)
+      : [entry.name];
+    for (const path of names) files.push({ path, bytes: (await stat(join(fork, path))).size });
+  }
+  return files;
+}
