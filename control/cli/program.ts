@@ -29,6 +29,7 @@ export const commandFiles: readonly CommandFile[] = [
     names: ["suspend", "resume", "checkpoint"],
     load: async () => (await import("./checkpoint-commands.ts")).createCheckpointCommands(),
   },
+  { names: ["migrate"], load: async () => (await import("./migrate-command.ts")).createMigrateCommand() },
   { names: ["console"], load: async () => (await import("./console-command.ts")).createConsoleCommand() },
   { names: ["forward"], load: async () => (await import("./forward-command.ts")).createForwardCommand() },
   { names: ["corporation"], load: async () => (await import("./corporation-commands.ts")).createCorporationCommands() },

@@ -11,6 +11,7 @@ import { XenodClient } from "../../xenod/api/client.ts";
 import type { DomainView } from "../../xenod/daemon/observe-domain.ts";
 import { apiSocket } from "../../xenod/daemon/run-xeno-server.ts";
 import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
+import type { Peer } from "../../xenod/migration/peers/peer.ts";
 import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import type { GuestNetwork } from "../server/configuration.ts";
 import type { DomainTarget } from "./arguments.ts";
@@ -98,6 +99,18 @@ export async function findTarget(home: Home, { server, domain }: DomainTarget) {
   const [registered] = await findServers(home, [server]);
   const prefix = isLocal(registered) ? registered.prefix : undefined;
   return { client: await connectServer(home, registered), prefix, label: `${server}/${domain}` };
+}
+
+/** What other XenoServers need to send it domains. Throws `server-unlistening`. */
+export async function describePeer(home: Home, server: RegisteredServer, signal: AbortSignal): Promise<Peer> {
+  const { name } = server;
+  if (!isLocal(server)) return { name, url: server.url, publicKey: server.serverKey };
+  const client = await connectServer(home, server);
+  const { url, publicKey } = await client.status(signal).finally(() => client.close());
+  if (url !== undefined) return { name, url, publicKey };
+  throw new XenoError("server-unlistening", `XenoServer ${name} does not answer other XenoServers`, {
+    hint: `Run it with --listen HOST:PORT, such as --listen 127.0.0.1:0.`,
+  });
 }
 
 /** Throws `domain-stopped`. */

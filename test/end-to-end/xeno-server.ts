@@ -165,10 +165,18 @@ async function startOne(t: Test, place: Place): Promise<RunningServer> {
 
 /** Settles when the process says so; rejects when it ends first. */
 async function hear(child: ChildProcess, what: string): Promise<void> {
-  const ended = once(child, "exit").then(() => Promise.reject(new Error(`Xenod ended before it said ${what}`)));
-  ended.catch(() => {});
-  for (;;) {
-    const [said] = await Promise.race([once(child, "message"), ended]);
-    if (said === what) return;
+  const over = new AbortController();
+  const { signal } = over;
+  try {
+    const ended = once(child, "exit", { signal }).then(() =>
+      Promise.reject(new Error(`Xenod ended before it said ${what}`)),
+    );
+    ended.catch(() => {});
+    for (;;) {
+      const [said] = await Promise.race([once(child, "message", { signal }), ended]);
+      if (said === what) return;
+    }
+  } finally {
+    over.abort();
   }
 }

@@ -57,7 +57,8 @@ export class XenodClient {
     });
   }
 
-  status(signal?: AbortSignal): Promise<ServerStatus & { readonly publicKey: string }> {
+  /** `url`: where it answers on TCP, if it does. */
+  status(signal?: AbortSignal): Promise<ServerStatus & { readonly publicKey: string; readonly url?: string }> {
     return this.#client.request({ method: "GET", path: "/v1/status", signal });
   }
 

@@ -10,14 +10,16 @@ import * as schemas from "./schemas.ts";
 export interface ServerRoutesOptions {
   readonly metrics: Metrics;
   readonly publicKey: PublicKeyText;
+  url(): string | undefined;
   onShutDown(): void;
 }
 
 export function addServerRoutes(api: FastifyInstance, server: XenoServer, options: ServerRoutesOptions): void {
-  const { metrics, publicKey, onShutDown } = options;
+  const { metrics, publicKey, url, onShutDown } = options;
   api.get("/v1/status", { schema: { summary: "How this XenoServer is" } }, async () => ({
     ...(await server.status()),
     publicKey,
+    url: url(),
   }));
   api.get(
     "/v1/traffic",

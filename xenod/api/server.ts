@@ -41,7 +41,8 @@ export interface ServedApi {
 
 /** Settles once it listens. */
 export async function serveApi(server: XenoServer, options: ApiOptions): Promise<ServedApi> {
-  const api = await createApi(server, options);
+  let url: string | undefined;
+  const api = await createApi(server, { ...options, url: () => url });
   const onUpgrade = (request: IncomingMessage, socket: Duplex) => void upgradeToStream(server, request, socket);
   api.server.on("upgrade", onUpgrade);
   // The XenoServer's lock is ours, so the socket of a killed Xenod is nobody's.
@@ -58,6 +59,8 @@ export async function serveApi(server: XenoServer, options: ApiOptions): Promise
       onRequest: (request, response) => api.routing(request, response),
       onUpgrade,
     });
+    const { host } = options.listen;
+    url = `https://${host.includes(":") ? `[${host}]` : host}:${tcp.port}`;
     return {
       port: tcp.port,
       async close() {
@@ -71,10 +74,15 @@ export async function serveApi(server: XenoServer, options: ApiOptions): Promise
   }
 }
 
+interface CreateApiOptions extends Pick<ApiOptions, "identity" | "onShutDown"> {
+  /** Where it answers on TCP. */
+  url?(): string | undefined;
+}
+
 /** The routes, listening nowhere. */
 export async function createApi(
   server: XenoServer,
-  { identity, onShutDown }: Pick<ApiOptions, "identity" | "onShutDown">,
+  { identity, onShutDown, url = () => undefined }: CreateApiOptions,
 ): Promise<FastifyInstance> {
   const api = createJsonServer((error) => server.options.log.error({ err: error }, "a request's defect"));
   const metrics = createMetrics(server);
@@ -87,7 +95,7 @@ export async function createApi(
       info: { title: "XenoServer", version: "1", description: "Xenod's API: the domains of one XenoServer." },
     },
   });
-  addServerRoutes(api, server, { metrics, publicKey: identity.publicKey, onShutDown });
+  addServerRoutes(api, server, { metrics, publicKey: identity.publicKey, url, onShutDown });
   addDomainRoutes(api, server);
   addCheckpointRoutes(api, server);
   addMigrationRoutes(api, server);

@@ -157,7 +157,10 @@ export class TargetEnd {
       const reception = this.#receptions.get(migration);
       if (kind === "final" && final !== undefined && reception !== undefined) await this.#complete(reception, final);
       const end = this.#endOf(migration);
-      const messages = await this.#carryOut(from, migration, hearSource(end, { kind, migration }));
+      const messages = await this.#carryOut(
+        { from, migration, domain: domain ?? "" },
+        hearSource(end, { kind, migration }),
+      );
       return { ...this.#describe(migration), messages };
     });
   }
@@ -167,7 +170,7 @@ export class TargetEnd {
     const incoming = this.#findIncoming(from, migration);
     if (incoming === undefined) return this.#describe(migration);
     return await this.#context.host.queues.run(incoming.domain, async () => {
-      const messages = await this.#carryOut(from, migration, remindSource(this.#endOf(migration), migration));
+      const messages = await this.#carryOut(incoming, remindSource(this.#endOf(migration), migration));
       return { ...this.#describe(migration), messages };
     });
   }
@@ -188,7 +191,8 @@ export class TargetEnd {
       this.#hold(reception, domain!);
       reception.isWhole = isWhole === true;
     } else if (domain !== undefined) host.domains.set(record.name, domain);
-    await this.#carryOut(from, migration, restartTarget(this.#endOf(migration), migration));
+    const of = { from, migration, domain: record.name };
+    await this.#carryOut(of, restartTarget(this.#endOf(migration), migration));
     return host.records.find(record.name) === undefined || record.operation !== undefined;
   }
 
@@ -204,7 +208,7 @@ export class TargetEnd {
     const kind = runs ? "go" : "abort";
     const end = runs ? this.#endOf(migration) : { saved, isWhole: false };
     const actions = runs ? hearSource(end, { kind, migration }) : remindSource(end, migration);
-    await this.#carryOut(from, migration, actions);
+    await this.#carryOut({ from, migration, domain: record.name }, actions);
   }
 
   isPrepared(migration: MigrationId): boolean {
@@ -244,10 +248,13 @@ export class TargetEnd {
     }
   }
 
-  async #carryOut(from: string, migration: MigrationId, actions: readonly TargetAction[]): Promise<TargetMessage[]> {
+  /** `domain`: empty where nothing is known of the migration. */
+  async #carryOut(
+    { from, migration, domain }: Pick<IncomingMigration, "from" | "migration" | "domain">,
+    actions: readonly TargetAction[],
+  ): Promise<TargetMessage[]> {
     const { host, ends } = this.#context;
     const messages: TargetMessage[] = [];
-    const domain = this.#findIncoming(from, migration)?.domain ?? "";
     const record = findReceiving(host, migration, domain);
     for (const action of actions) {
       if (action.kind === "send") messages.push(action.message);
