@@ -155,20 +155,25 @@ test.serial("what was received dies before it is handed over: the domain goes on
   await expectHere(t, "lost");
 });
 
-test.serial("the file servers of both sides are killed while the guest stands still: the domain moves", async (t) => {
-  await remember(t, "workers");
-  const { reached, goOn } = await servers[here].holdAt("migrate stopped");
-  const task = await migrate();
-  await reached;
-  for (const { stateDirectory } of Object.values(servers)) {
-    const fileServer = new FileServerClient(stateDirectory);
-    process.kill((await fileServer.status()).worker, "SIGKILL");
-    await fileServer.close();
-  }
-  await goOn();
-  t.is((await end(task)).state, "done");
-  await expectMoved(t, "workers");
-});
+test.serial(
+  "the file servers of both sides are killed while the guest stands still: it moves, or goes on",
+  async (t) => {
+    await remember(t, "workers");
+    const { reached, goOn } = await servers[here].holdAt("migrate stopped");
+    const task = await migrate();
+    await reached;
+    for (const { stateDirectory } of Object.values(servers)) {
+      const fileServer = new FileServerClient(stateDirectory);
+      process.kill((await fileServer.status()).worker, "SIGKILL");
+      await fileServer.close();
+    }
+    await goOn();
+    // They may be away for longer than anyone waits.
+    const { state } = await end(task);
+    if (state === "done") await expectMoved(t, "workers");
+    else await expectHere(t, "workers");
+  },
+);
 
 test.serial("a move is called off by a cancel: the guest goes on", async (t) => {
   await remember(t, "cancelled");
