@@ -7,6 +7,7 @@ import { journalUsage, runJournal } from "./journal/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { pullUsage, runPull } from "./pull/command.ts";
 import { runStore, storeUsage } from "./store/command.ts";
+import { runTree, treeUsage } from "./tree/command.ts";
 import { UsageError } from "./usage-error.ts";
 
 interface Benchmark {
@@ -21,6 +22,7 @@ const benchmarks: Record<string, Benchmark> = {
   journal: { usage: journalUsage, run: runJournal },
   fuse: { usage: fuseUsage, run: runFuse },
   nfs: { usage: nfsUsage, run: runNfs },
+  tree: { usage: treeUsage, run: runTree },
   store: { usage: storeUsage, run: runStore },
   pull: { usage: pullUsage, run: runPull },
 };
