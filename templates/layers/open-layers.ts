@@ -4,6 +4,7 @@
  * What a URL resolved to is remembered beside the cache by the tree's id, so that a layer that was here once opens
  * again with the store away. Which tree a journal was made over is the journal's to remember: it passes it as `pinned`.
  */
+import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
@@ -167,10 +168,18 @@ async function resolveOverlay(
   }
 }
 
-/** The tree's id is the file's name, so writing it again writes the same unless the packs were laid out anew. */
+/**
+ * The tree's id is the file's name, so writing it again writes the same unless the packs were laid out anew. A disk that is full
+ * costs only that the tree may not be opened again while the store is away.
+ */
 async function remember(directory: string, { tree, layout }: StoredTree): Promise<void> {
-  await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-  const temporary = path.join(directory, `.${tree}.${process.pid}`);
-  await fs.writeFile(temporary, layout, { mode: 0o600 });
-  await fs.rename(temporary, path.join(directory, tree));
+  const temporary = path.join(directory, `.${tree}.${randomUUID()}`);
+  try {
+    await fs.mkdir(directory, { recursive: true, mode: 0o700 });
+    await fs.writeFile(temporary, layout, { mode: 0o600 });
+    await fs.rename(temporary, path.join(directory, tree));
+  } catch (error) {
+    await fs.rm(temporary, { force: true }).catch(() => {});
+    if (!["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  }
 }

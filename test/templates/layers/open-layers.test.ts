@@ -20,3 +20,13 @@ test("a tree that the store keeps is opened by whoever knows it, though its name
   t.true(opened.tree.find(0, "etc") > 0);
   await t.throwsAsync(layers.open(url, "f".repeat(64)), { code: "overlay-unknown" });
 });
+
+test("a tree is opened by many at once", async (t) => {
+  const published = await makeStore(t);
+  const { store, trustDirectory, directory } = published;
+  const url = await publishFiles(published, "web", { "etc/motd": "hello" });
+  const layers = openLayers({ store, trust: readTrust(trustDirectory), cacheDirectory: join(directory, "cache") });
+  t.teardown(() => layers.close());
+  const opened = await Promise.all(Array.from({ length: 20 }, () => layers.open(url, undefined)));
+  t.is(opened.length, 20);
+});
