@@ -115,6 +115,14 @@ function makeWriters<Name extends string>(names: readonly Name[]): Record<Name, 
 
 /** Puts what `sections` hold into an empty state. They are used where they lie. Throws where they make no sense. */
 export function loadColumns(sections: readonly Buffer[], state: JournalState): void {
+  const loaded = viewColumns(sections);
+  requireSense(loaded);
+  state.load(loaded);
+  for (const change of new ChangeReader(loaded.rest).changes()) state.apply(change);
+}
+
+/** The columns in `sections`, each of which begins at a multiple of 8 in its memory. They are used where they lie. */
+export function viewColumns(sections: readonly Uint8Array[]): Columns {
   const left = [...sections];
   const columns: Record<string, Float64Array | Uint32Array | Buffer> = {};
   const take = (valueBytes: number) => {
@@ -124,11 +132,8 @@ export function loadColumns(sections: readonly Buffer[], state: JournalState): v
   };
   for (const name of doubleNames) columns[name] = new Float64Array(...take(8));
   for (const name of inodeWords) columns[name] = new Uint32Array(...take(4));
-  for (const name of texts) columns[name] = left.shift()!;
-  const loaded = columns as Columns;
-  requireSense(loaded);
-  state.load(loaded);
-  for (const change of new ChangeReader(loaded.rest).changes()) state.apply(change);
+  for (const name of texts) columns[name] = Buffer.from(...take(1));
+  return columns as Columns;
 }
 
 function requireSense(columns: Columns): void {

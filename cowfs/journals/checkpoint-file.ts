@@ -49,15 +49,20 @@ export function listCheckpoints(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Writes and syncs the file; returns its size. */
-export function writeCheckpoint(filePath: string, position: LogPosition, state: JournalState): number {
+/** Writes and syncs the file; returns its size, and its sections. */
+export function writeCheckpoint(
+  filePath: string,
+  position: LogPosition,
+  state: JournalState,
+): { bytes: number; sections: Buffer[] } {
   const file = fs.openSync(filePath, "w", 0o600);
   try {
     const header = formatHeader(position);
     writeFully(realDisk, file, header, 0);
     let end = header.length;
     let checksum = header.readUInt32LE(checkedHeaderBytes);
-    for (const section of writeColumns(state)) {
+    const sections = writeColumns(state);
+    for (const section of sections) {
       checksum = crc32(section, checksum);
       const before = Buffer.alloc(sectionHeaderBytes);
       before.writeDoubleLE(section.length, 0);
@@ -69,7 +74,7 @@ export function writeCheckpoint(filePath: string, position: LogPosition, state: 
       end += padded(section.length) - section.length;
     }
     fs.fsyncSync(file);
-    return end;
+    return { bytes: end, sections };
   } finally {
     fs.closeSync(file);
   }

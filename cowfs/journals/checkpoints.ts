@@ -18,10 +18,11 @@
 import fs from "node:fs";
 import { Worker } from "node:worker_threads";
 import { XenoError } from "../errors.ts";
+import { viewColumns } from "./checkpoint-columns.ts";
 import { checkpointPath, listCheckpoints, newCheckpointPath } from "./checkpoint-file.ts";
 import { Compaction } from "./compaction.ts";
 import { syncDirectory, syncDirectoryLater } from "./disk.ts";
-import type { FoldTask } from "./fold.ts";
+import type { Folded, FoldTask } from "./fold.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { listLogFiles } from "./log-file.ts";
@@ -50,8 +51,8 @@ export interface CheckpointLimits extends RoomLimits {
   readonly onStep: (step: CheckpointStep) => void;
   /** Told why a round failed; it is tried again when the log has grown. */
   readonly onFailed: (error: unknown) => void;
-  /** Writes the new checkpoint; returns its size. Tests that look at every write have it done in their own thread. */
-  readonly fold: (task: FoldTask) => Promise<number>;
+  /** Writes the new checkpoint. Tests that look at every write have it done in their own thread. */
+  readonly fold: (task: FoldTask) => Promise<Folded>;
 }
 
 /** What opening loaded: its last record, and its size. */
@@ -278,13 +279,14 @@ export class Checkpoints {
     // Without them nothing is lost: the next round makes up for it.
     await this.#segments.keepSums(sums).catch(() => {});
     const passed = pins.filter(({ sequence }) => sequence >= this.#folded);
-    const bytes = await this.#fold({ directory, until, pins: passed });
+    const { bytes, sections, rare } = await this.#fold({ directory, until, pins: passed });
     this.#journal.throwIfFailed();
     this.#limits.onStep("folded");
     fs.renameSync(newCheckpointPath(directory), checkpointPath(directory, until.sequence));
     this.#limits.onStep("named");
     await syncDirectoryLater(directory);
     this.#limits.onStep("durable");
+    state.adopt(viewColumns(sections), rare);
     this.#bytes = bytes;
     this.#loggedBefore = logged;
     this.#folded = until.sequence;
@@ -303,7 +305,7 @@ export class Checkpoints {
   }
 
   /** A thread may fail to start, or die, for a moment's want of something: who waits for room is not told that the disk is full. */
-  async #fold(task: FoldTask): Promise<number> {
+  async #fold(task: FoldTask): Promise<Folded> {
     try {
       return await this.#limits.fold(task);
     } catch (error) {
@@ -320,7 +322,7 @@ export class Checkpoints {
       throw error;
     }
     const { position: until, bytes: logged } = this.#log;
-    const { use } = this.#journal.state;
+    const { use, inodes } = this.#journal.state;
     const pins = [...this.#journal.state.pins.values()].map(({ position }) => position);
     const dead = this.#segments
       .listFull()
@@ -329,6 +331,7 @@ export class Checkpoints {
     const sums = this.#segments.prepareSums();
     this.#log.switchTo(prepared);
     this.#journal.noteSwitch();
+    inodes.noteSwitch();
     return { until, dead, pins, logged, sums };
   }
 }
@@ -358,7 +361,7 @@ function isFull(error: unknown): boolean {
   return error instanceof Error && ((error as NodeJS.ErrnoException).code === "ENOSPC" || isFull(error.cause));
 }
 
-async function foldInThread(task: FoldTask): Promise<number> {
+async function foldInThread(task: FoldTask): Promise<Folded> {
   const worker = new Worker(new URL("./fold-worker.ts", import.meta.url), { workerData: task });
   try {
     return await new Promise((resolve, reject) => {

@@ -1,5 +1,9 @@
-/** The thread that `Checkpoints` starts: folds the log, says how large the checkpoint is, and ends. */
+/** The thread that `Checkpoints` starts: folds the log, hands over the columns of the checkpoint, and ends. */
 import { parentPort, workerData } from "node:worker_threads";
 import { foldLog } from "./fold.ts";
 
-parentPort!.postMessage(foldLog(workerData));
+const folded = foldLog(workerData);
+parentPort!.postMessage(
+  folded,
+  folded.sections.map(({ buffer }) => buffer),
+);

@@ -7,11 +7,13 @@
  * writes is what opening them would have shown, for it applies the same changes with the same code (S1).
  */
 import fs from "node:fs";
+import type { FileId } from "../file-system.ts";
 import { ChangeReader } from "./changes.ts";
 import { loadCheckpoint, newCheckpointPath, writeCheckpoint } from "./checkpoint-file.ts";
 import { damagedLog, type LogPosition, listLogFiles, readLogHeader, scanLogFile } from "./log-file.ts";
 import { pinPath } from "./pins.ts";
 import { JournalState } from "./state.ts";
+import { listRareInodes } from "./state-changes.ts";
 
 export interface FoldTask {
   readonly directory: string;
@@ -21,8 +23,18 @@ export interface FoldTask {
   readonly pins: readonly LogPosition[];
 }
 
-/** Writes the checkpoint at `until` under its name of before; returns its size. Throws `journal-damaged`, or what the disk says. */
-export function foldLog({ directory, until, pins }: FoldTask): number {
+/** What the thread that serves the journal takes instead of its objects (I3 in inodes.ts). */
+export interface Folded {
+  /** The size of the checkpoint. */
+  readonly bytes: number;
+  /** Its columns, each in memory of its own. */
+  readonly sections: readonly Uint8Array<ArrayBuffer>[];
+  /** The inodes that are not wholly in them. */
+  readonly rare: readonly FileId[];
+}
+
+/** Writes the checkpoint at `until` under its name of before. Throws `journal-damaged`, or what the disk says. */
+export function foldLog({ directory, until, pins }: FoldTask): Folded {
   const state = new JournalState();
   let position: LogPosition = loadCheckpoint(directory, state);
   const pinned = new Map(pins.map((pin) => [pin.sequence, pin]));
@@ -48,7 +60,8 @@ export function foldLog({ directory, until, pins }: FoldTask): number {
   if (position.sequence !== until.sequence || position.checksum !== until.checksum)
     throw damagedLog(directory, `its records end at ${position.sequence} and should at ${until.sequence}`);
   // With the epoch of its last record: a log file without records may be older than the epoch that stands at its end.
-  return writeCheckpoint(newCheckpointPath(directory), position, state);
+  const { bytes, sections } = writeCheckpoint(newCheckpointPath(directory), position, state);
+  return { bytes, sections: sections.map((section) => new Uint8Array(section)), rare: listRareInodes(state) };
 }
 
 function keepPin(directory: string, position: LogPosition, state: JournalState): void {

@@ -4,6 +4,7 @@
  * - (S4) Columns and changes give the same state again, also where it does not show: cookies and numbers that were given
  *   out once stay given out, and replies are forgotten in the same order.
  */
+import type { FileId } from "../file-system.ts";
 import type { Change, JournalInode, JournalState } from "./state.ts";
 
 export function* listRareChanges(state: JournalState): Generator<Change> {
@@ -13,6 +14,14 @@ export function* listRareChanges(state: JournalState): Generator<Change> {
   for (const [key, bytes] of state.replies) yield { kind: "reply", key, bytes };
   for (const pin of state.pins.values()) yield { kind: "pin", pin };
   yield { kind: "skip", nextInode: state.nextInode };
+}
+
+/** The inodes that columns do not hold wholly. */
+export function listRareInodes(state: JournalState): FileId[] {
+  const rare: FileId[] = [];
+  for (const { id, verifier, large, extendedAttributes } of state.inodes.values())
+    if (verifier !== undefined || large !== undefined || extendedAttributes !== undefined) rare.push(id);
+  return rare;
 }
 
 function* listRareInodeChanges(inode: JournalInode): Generator<Change> {

@@ -137,16 +137,16 @@ export class JournalState {
         this.#entries(change.directory).set({ name: change.name, id: change.id, cookie: change.cookie });
         return;
       case "remove":
-        this.get(change.directory).entries.delete(change.name);
+        this.#change(change.directory).entries.delete(change.name);
         return;
       case "lay":
-        return this.#lay(this.get(change.id), change.extent, change.region ?? 0);
+        return this.#lay(this.#change(change.id), change.extent, change.region ?? 0);
       case "large":
-        return this.#resize(this.get(change.id), change.size);
+        return this.#resize(this.#change(change.id), change.size);
       case "cut":
         return this.#cut(change.id, change.size);
       case "wrote": {
-        const inode = this.get(change.id);
+        const inode = this.#change(change.id);
         inode.size = change.size;
         inode.mode = change.mode;
         inode.modified = change.time;
@@ -155,7 +155,7 @@ export class JournalState {
         return;
       }
       case "attribute": {
-        const inode = this.get(change.id);
+        const inode = this.#change(change.id);
         inode.extendedAttributes ??= new Map();
         inode.extendedAttributes.set(change.name, change.value);
         return;
@@ -165,7 +165,7 @@ export class JournalState {
         this.nextSlot = Math.max(this.nextSlot, change.slot.number + 1);
         return;
       case "merge":
-        this.get(change.id).merges = change.merges;
+        this.#change(change.id).merges = change.merges;
         return;
       case "mounted":
         this.mountTimes.set(change.directory, change.time);
@@ -190,6 +190,11 @@ export class JournalState {
     }
   }
 
+  /** The columns of the state as it was when the log switched last: see Inodes. */
+  adopt(columns: Columns, rare: Iterable<FileId>): void {
+    this.inodes.adopt(columns, rare);
+  }
+
   /** The inode, which must be in this journal: a change that names another is damage or a bug. */
   get(id: FileId): JournalInode {
     const inode = this.inodes.get(id);
@@ -197,8 +202,15 @@ export class JournalState {
     return inode;
   }
 
+  /** The same, for a change of it. */
+  #change(id: FileId): JournalInode {
+    const inode = this.inodes.change(id);
+    if (inode === undefined) throw new Error(`the journal holds no inode ${id}`);
+    return inode;
+  }
+
   #put(fields: InodeFields): void {
-    const known = this.inodes.get(fields.id);
+    const known = this.inodes.change(fields.id);
     if (known !== undefined) {
       Object.assign(known, fields);
       return;
@@ -247,7 +259,7 @@ export class JournalState {
 
   /** A directory's own entries. */
   #entries(id: FileId): JournalEntries {
-    const inode = this.get(id);
+    const inode = this.#change(id);
     if (inode.entries === noEntries) inode.entries = new JournalEntries();
     return inode.entries;
   }
@@ -261,7 +273,7 @@ export class JournalState {
   }
 
   #cut(id: FileId, size: number): void {
-    const inode = this.get(id);
+    const inode = this.#change(id);
     if (inode.large !== undefined) {
       this.#resize(inode, largeFrom);
       inode.large = undefined;
