@@ -54,7 +54,7 @@ function readFlags(options: string[]): { files: number; seconds: number; json: b
 }
 
 function formatReport({ machine, opening, groupCommit }: JournalReport): string {
-  const { files, checkpointBytes, foldMs, longestWaitMs, openings } = opening;
+  const { files, checkpointBytes, foldMs, longestWaitMs, longestTurnMs, openings } = opening;
   const { deep, sharedPerSecond, eachPerSecond } = groupCommit;
   const lines = openings.map(
     ({ ms, cpuMs, heapBytes }) =>
@@ -65,7 +65,8 @@ function formatReport({ machine, opening, groupCommit }: JournalReport): string 
 Opening ${files} files after a checkpoint of ${megabytes(checkpointBytes)}:
 ${lines.join("\n")}
 
-Folding them took ${Math.round(foldMs)} ms beside 100 changes a second; the event loop's longest wait was ${longestWaitMs.toFixed(1)} ms.
+Folding them took ${Math.round(foldMs)} ms beside 100 changes a second; the event loop's longest wait was ${longestWaitMs.toFixed(1)} ms, the
+most that its thread worked in 10 ms of it ${longestTurnMs.toFixed(1)} ms of processor time.
 
 Creates on stable storage: ${Math.round(sharedPerSecond)} a second ${deep} deep, ${Math.round(eachPerSecond)} with a sync each: ${(sharedPerSecond / eachPerSecond).toFixed(1)} times.
 `;

@@ -24,7 +24,7 @@ export async function measureOpening(
   tell: (text: string) => void,
   signal: AbortSignal,
 ) {
-  const { foldMs, longestWaitMs } = await makeJournal(directory, files, tell, signal);
+  const folding = await makeJournal(directory, files, tell, signal);
   const { size: checkpointBytes } = statSync(checkpointPath(directory, listCheckpoints(directory).at(-1)!));
   const openings: Opening[] = [];
   for (let count = 0; count < openingCount; count++) {
@@ -32,11 +32,11 @@ export async function measureOpening(
     tell(`opening ${count + 1} of ${openingCount}`);
     openings.push(await openOnce(directory));
   }
-  return { files, checkpointBytes, foldMs, longestWaitMs, openings };
+  return { files, checkpointBytes, ...folding, openings };
 }
 
 async function makeJournal(directory: string, files: number, tell: (text: string) => void, signal: AbortSignal) {
-  const journal = Journal.open(directory, undefined, { logBytes: Number.POSITIVE_INFINITY });
+  const journal = Journal.open(directory);
   const maker = new FileMaker(journal);
   for (let made = 0; made < files; made++) {
     maker.make();
@@ -46,24 +46,30 @@ async function makeJournal(directory: string, files: number, tell: (text: string
     await delay(0, undefined, { signal });
   }
   await journal.sync();
+  // The round that its growth has begun.
+  await journal.checkpoint();
   tell("folding");
   const waits = monitorEventLoopDelay({ resolution: 1 });
   waits.enable();
   const began = performance.now();
   let isFolding = true;
+  let longestTurnMs = 0;
   const folding = journal.checkpoint().finally(() => {
     isFolding = false;
   });
   while (isFolding) {
+    const before = process.threadCpuUsage();
     maker.make();
     journal.flush();
     await delay(changeEveryMs, undefined, { signal });
+    const { user, system } = process.threadCpuUsage(before);
+    longestTurnMs = Math.max(longestTurnMs, (user + system) / 1000);
   }
   await folding;
   const foldMs = performance.now() - began;
   waits.disable();
   await journal.close();
-  return { foldMs, longestWaitMs: waits.max / 1e6 };
+  return { foldMs, longestWaitMs: waits.max / 1e6, longestTurnMs };
 }
 
 async function openOnce(directory: string): Promise<Opening> {
