@@ -32,6 +32,11 @@ export type ResolveLayer = (
 
 const liveIdentity = "live ";
 
+/** Also of a layer that is not open. */
+export function isLiveSlot({ identity }: Pick<Slot, "identity">): boolean {
+  return identity.startsWith(liveIdentity);
+}
+
 /** How long an answer that a layer cannot be had stands. */
 export const retryAfterMs = 10_000;
 const maxRefusals = 1024;
@@ -134,7 +139,7 @@ export class LayerTable {
     const { directory, url, isOver } = place;
     const known = this.#find(place);
     if (known !== undefined && this.#trees.has(known.number)) return;
-    const pinned = known?.identity.startsWith(liveIdentity) ? undefined : known?.identity;
+    const pinned = known === undefined || isLiveSlot(known) ? undefined : known.identity;
     signal.throwIfAborted();
     const resolved = await this.#resolve(url, pinned, signal);
     const { identity, layer } = await this.#open(url, known?.identity, resolved, signal);

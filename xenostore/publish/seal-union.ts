@@ -21,6 +21,7 @@ import type { Piece } from "../../cowfs/trees/tree.ts";
 import type { UnionCore } from "../../cowfs/union/core.ts";
 import { readExtendedAttributes } from "../../cowfs/union/extended-attributes.ts";
 import { slotOf } from "../../cowfs/union/file-ids.ts";
+import { isLiveSlot } from "../../cowfs/union/layer-table.ts";
 import { readExtents, readLink } from "../../cowfs/union/reading.ts";
 import type { ContentSink } from "./content-sink.ts";
 
@@ -78,8 +79,10 @@ function requireNothingLive(core: UnionCore): void {
   for (const id of core.journal.state.inodes.ids()) if (isLive(core, id)) throw unsealable(core, id);
 }
 
+/** By what the journal knows: the layer may not be open, since no `.mount` that names it has been read yet. */
 function isLive(core: UnionCore, id: FileId): boolean {
-  return slotOf(id) > 0 && core.stack.locate(id).tree.isLive;
+  const slot = core.journal.state.slots.get(slotOf(id));
+  return slot !== undefined && isLiveSlot(slot);
 }
 
 function describePlace(core: UnionCore, id: FileId): string {

@@ -48,7 +48,7 @@ async function setUp(t: ExecutionContext) {
   };
   const publish = (source: string, name: string, snapshot?: string) =>
     publishOverlay({ layers, store, key, source, snapshot, url: `xenostore://demo/${name}`, signal });
-  return { directory, base, live, journal, use, publish };
+  return { published, directory, base, live, journal, use, publish };
 }
 
 function write(union: FileSystem, at: string, content: string): unknown[] {
@@ -110,4 +110,16 @@ test("a .mount of a live layer is published, and nothing of the layer; what was 
     code: "overlay-unsealable",
   });
   t.true(error!.message.includes(`file://${live}`), error!.message);
+});
+
+test("what a journal changed of a layer that one of its own .mount files brings is published, though nobody has read that file yet", async (t) => {
+  const { published, directory, base, journal, use, publish } = await setUp(t);
+  const layer = await publishFiles(published, "tools", { tool: "as it came" });
+  await use(journal, base, (union) => {
+    union.createDirectory(root, union.rootId, "srv", { mode: 0o755 });
+    return write(union, "/srv/.mount", `.\nro ${layer}\n`);
+  });
+  await use(journal, base, (union) => [union.write(root, walkTo(union, root, "/srv/tool"), 0, Buffer.from("is"))]);
+  const { url } = await publish(journal, "changed");
+  t.deepEqual(await use(join(directory, "deployed"), url, (union) => [read(union, "/srv/tool")]), ["is it came"]);
 });
