@@ -217,7 +217,8 @@ async function runHere(host: Host, record: DomainRecord): Promise<void> {
   const state = await domain?.state().catch(() => undefined);
   if (domain !== undefined && (state === "running" || state === "paused")) {
     const { state: exported } = await fileServer.getExport(name);
-    const cut = exported === "held" ? await fileServer.holdExport(name) : undefined;
+    // What is being opened again, after its worker died, may be held too.
+    const cut = exported === "serving" ? undefined : await fileServer.holdExport(name);
     if (cut !== undefined) await fileServer.serveExport(name);
     if (state === "paused") await domain.unpause();
     if (cut !== undefined) await tellGuest(host, record, cut.guestPorts);
