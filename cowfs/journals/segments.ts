@@ -10,18 +10,12 @@ import path from "node:path";
 import { crc32 } from "@node-rs/crc32";
 import { FileSystemError, XenoError } from "../errors.ts";
 import { type Disk, rewrite, settleAll, syncDirectoryLater, writeFully } from "./disk.ts";
-import { blockBytes, findDamage, SegmentSums, type Sums } from "./segment-sums.ts";
-import { SegmentTails } from "./segment-tails.ts";
 import { segmentBytes } from "./segment-use.ts";
+import { type PreparedSums, SegmentVerification } from "./segment-verification.ts";
 
 const maxOpenFiles = 128;
-/** Of what is to be read again for its checksums, so much at a time. */
-const catchUpBytes = 256 * 1024;
 /** The checksums of a full segment are written down when it was synced; those of a smaller one with the next round. */
 const keptAtSyncBytes = 1024 * 1024;
-
-/** Checksums of segments as they stood at some moment. */
-export type PreparedSums = readonly { readonly segment: number; readonly size: number; readonly sums?: Sums }[];
 
 export function nameSegment(segment: number): string {
   return String(segment).padStart(8, "0");
@@ -39,9 +33,7 @@ export class Segments {
   #syncing = new Set<number>();
   #hasNewFile = false;
   #current = 0;
-  readonly #sums: SegmentSums;
-  readonly #tails = new SegmentTails();
-  #isClosed = false;
+  readonly #verification: SegmentVerification;
   /** Those in which damage was found. */
   readonly damaged = new Set<number>();
   /** Bytes of all segments, those that nothing points at included. */
@@ -53,7 +45,7 @@ export class Segments {
     this.#fullBytes = fullBytes;
     this.#directory = path.join(directory, "segments");
     this.#disk = disk;
-    this.#sums = new SegmentSums(directory);
+    this.#verification = new SegmentVerification(directory, (...range) => this.#readBytes(...range));
     fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     for (const name of fs.readdirSync(this.#directory)) {
       if (!/^\d{8}$/.test(name)) continue;
@@ -77,22 +69,10 @@ export class Segments {
       throw new FileSystemError(full ? "ENOSPC" : "EIO", `cannot write to ${this.#directory}: ${String(cause)}`);
     }
     this.#sizes.set(this.#current, position + bytes.length);
-    this.#noteAppended(this.#current, position, bytes);
+    this.#verification.noteAppended(this.#current, position, bytes);
     this.totalBytes += bytes.length;
     this.#unsynced.add(this.#current);
     return this.#current * segmentBytes + position;
-  }
-
-  #noteAppended(segment: number, position: number, bytes: Buffer): void {
-    const isKnown = !this.#tails.has(segment) && this.#sums.begin(segment).bytes === position;
-    if (isKnown) this.#sums.add(segment, bytes);
-    else this.#tails.note(segment * segmentBytes + position, bytes.length, crc32(bytes));
-  }
-
-  /** A write of a process before, as its record has it: it is verified by that, until it has checksums by blocks (D3). */
-  noteWritten(address: number, length: number, checksum: number): void {
-    const known = this.#sums.of(Math.floor(address / segmentBytes));
-    if (known === undefined || address % segmentBytes >= known.bytes) this.#tails.note(address, length, checksum);
   }
 
   /** Appending goes on in a segment after `segment`, also where that is not full: it is not appended to any more. */
@@ -125,18 +105,8 @@ export class Segments {
   }
 
   #readPart(segment: number, position: number, target: Buffer): void {
-    const end = position + target.length;
-    if (this.#tails.has(segment)) this.#catchUp(segment, end);
-    const sums = this.#sums.of(segment);
-    if (sums === undefined || end > sums.bytes) return this.#readBytes(segment, position, target);
-    const first = position - (position % blockBytes);
-    const last = Math.min(Math.ceil(end / blockBytes) * blockBytes, sums.bytes);
-    const isWhole = first === position && last === end;
-    const blocks = isWhole ? target : Buffer.allocUnsafe(last - first);
-    this.#readBytes(segment, first, blocks);
-    const at = findDamage(sums, first, blocks);
+    const at = this.#verification.read(segment, position, target);
     if (at >= 0) throw this.#damage(segment, `is not what was written, from byte ${at} on`);
-    if (!isWhole) blocks.copy(target, 0, position - first, end - first);
   }
 
   #readBytes(segment: number, position: number, target: Buffer): void {
@@ -160,73 +130,6 @@ export class Segments {
     return new XenoError("journal-damaged", `the segment ${this.pathOf(segment)} ${what}`, {
       hint: "What lies there is not given out. Restore the journal from a snapshot or a copy.",
     });
-  }
-
-  /**
-   * Checksums by blocks of all that a process before wrote: what was not read yet is read now, a little a turn. Never
-   * rejects.
-   */
-  async catchUp(): Promise<void> {
-    for (const segment of this.#tails.segments())
-      while (this.#tails.has(segment)) {
-        await new Promise(setImmediate);
-        if (this.#isClosed) return;
-        try {
-          this.#catchUp(segment, Number.POSITIVE_INFINITY, catchUpBytes);
-        } catch {
-          // Who reads it is told.
-          this.#tails.forget(segment);
-        }
-      }
-  }
-
-  /** So far, or by so many bytes. */
-  #catchUp(segment: number, end: number, mostBytes: number = Number.POSITIVE_INFINITY): void {
-    const sums = this.#sums.begin(segment);
-    const stop = Math.min(end, sums.bytes + mostBytes);
-    while (sums.bytes < stop) {
-      const part = this.#tails.next(segment, sums.bytes);
-      if (part === undefined) return;
-      // Nobody points at what lies between.
-      this.#sum(segment, Math.min(part.position, sums.bytes + catchUpBytes));
-      if (sums.bytes < part.position) continue;
-      const bytes = Buffer.allocUnsafe(part.length);
-      this.#readBytes(segment, part.position, bytes);
-      this.#sums.add(segment, bytes);
-      if (crc32(bytes) !== part.checksum) this.#sums.spoil(segment, part.position, part.position + part.length);
-    }
-  }
-
-  /** Of what is there now, so far (D1). */
-  #sum(segment: number, end: number): void {
-    const { bytes: start } = this.#sums.begin(segment);
-    if (start >= end) return;
-    const bytes = Buffer.allocUnsafe(end - start);
-    this.#readBytes(segment, start, bytes);
-    this.#sums.add(segment, bytes);
-  }
-
-  /** What is to be kept of checksums once all that was appended until now is synced (D3). */
-  prepareSums(): PreparedSums {
-    const unkept = this.list().filter(([segment, size]) => size > 0 && !this.#sums.isKept(segment, size));
-    return unkept.map(([segment, size]) => ({ segment, size, sums: this.#sums.copy(segment, size) }));
-  }
-
-  /** Writes them down, so that what is read after the next opening is verified too. */
-  async keepSums(prepared: PreparedSums): Promise<void> {
-    for (const { segment, size, sums } of prepared) {
-      if (sums !== undefined) await this.#sums.keep(segment, sums);
-      else if (segment < this.#current) await this.#makeSums(segment, size);
-    }
-  }
-
-  /** Of a full segment whose file of checksums was lost. */
-  async #makeSums(segment: number, size: number): Promise<void> {
-    for (let at = 0; at < size; at += catchUpBytes) {
-      this.#sum(segment, Math.min(size, at + catchUpBytes));
-      await new Promise(setImmediate);
-    }
-    await this.#sums.keep(segment, this.#sums.copy(segment, size)!);
   }
 
   /** Whether there are bytes at all of an address range of one write. */
@@ -255,6 +158,24 @@ export class Segments {
     this.#hasNewFile = true;
   }
 
+  /** A write of a process before, as its record has it. */
+  noteWritten(address: number, length: number, checksum: number): void {
+    this.#verification.noteWritten(address, length, checksum);
+  }
+
+  /** See SegmentVerification. */
+  catchUp(): Promise<void> {
+    return this.#verification.catchUp();
+  }
+
+  prepareSums(): PreparedSums {
+    return this.#verification.prepare(this.list());
+  }
+
+  keepSums(prepared: PreparedSums): Promise<void> {
+    return this.#verification.keep(prepared, this.#current);
+  }
+
   /** All segments, with their sizes. */
   list(): [segment: number, size: number][] {
     return [...this.#sizes].sort(([a], [b]) => a - b);
@@ -262,7 +183,7 @@ export class Segments {
 
   /** Whether all bytes of a segment are verified when they are read. */
   isSummed(segment: number): boolean {
-    return this.#sums.of(segment)?.bytes === this.sizeOf(segment);
+    return this.#verification.isWhole(segment, this.sizeOf(segment));
   }
 
   /** The segments that nothing is appended to any more, with their sizes. */
@@ -278,8 +199,7 @@ export class Segments {
     this.#files.delete(segment);
     this.#unsynced.delete(segment);
     fs.rmSync(this.pathOf(segment));
-    this.#sums.forget(segment);
-    this.#tails.forget(segment);
+    this.#verification.forget(segment);
     this.damaged.delete(segment);
     this.totalBytes -= this.sizeOf(segment);
     this.#sizes.delete(segment);
@@ -297,14 +217,12 @@ export class Segments {
     }
     const syncs = segments.map((segment) => this.#disk.sync(this.#open(segment)));
     await settleAll(syncs).finally(() => this.#syncing.clear());
-    for (const [segment, size] of full) {
-      const sums = this.#sums.copy(segment, size);
-      if (sums !== undefined) await this.#sums.keep(segment, sums).catch(() => {});
-    }
+    // Without them nothing is lost: the next round makes up for it.
+    await this.#verification.keep(this.#verification.prepare(full), 0).catch(() => {});
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#verification.close();
     for (const file of this.#files.values()) fs.closeSync(file);
     this.#files.clear();
   }

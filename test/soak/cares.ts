@@ -11,7 +11,7 @@ import { cares as all, type Care } from "../cowfs/nfs/cares.ts";
 import type { Soak, SoakFailure, SoakRun } from "./soak.ts";
 
 const sources = fileURLToPath(new URL("../..", import.meta.url));
-const deadlineMs = 300_000;
+const deadlineMs = 120_000;
 
 export const cares: Soak = {
   about: "each care against what NFS servers fail at is switched off in a copy, and its test must fail",
