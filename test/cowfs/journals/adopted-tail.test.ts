@@ -24,7 +24,7 @@ test("a sync after a kill covers what the process before had left to the operati
   const next = Journal.open(killed, makeDisk({ sync }));
   await next.sync();
   const expected = ["segments/00000001", "segments/00000002"].map((name) => path.join(killed, name));
-  t.deepEqual(synced, [...expected, newestLog(killed)]);
+  t.deepEqual(synced.sort(), [newestLog(killed), ...expected], "at the same time, in any order");
   await next.sync();
   t.is(synced.length, 3);
   await next.close();
