@@ -80,6 +80,7 @@ test("handles outlive the rename of an ancestor and a new server over the same f
   const file = await makeFile(client, directory, "f", "content");
   const renamed = encode().opaque(root).string("a").opaque(root).string("b");
   t.is((await client.call(nfs.rename, renamed)).u32(), 0);
+  t.is((await client.call(nfs.getattr, encode().opaque(file))).u32(), 0);
 
   const again = await serveModel(t, { fileSystem });
   const results = await again.client.call(nfs.getattr, encode().opaque(file));
