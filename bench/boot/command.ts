@@ -10,6 +10,7 @@ import { startServers } from "../../control/network/start-servers.ts";
 import { takeLock } from "../../cowfs/journals/lock.ts";
 import { sweepAbandoned } from "../../xenod/links/sweep.ts";
 import { describeMachine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
 import { createDiskContender } from "./disk/contender.ts";
 import { prepareDisk } from "./disk/prepare.ts";
@@ -90,20 +91,14 @@ function readFlags(options: string[]): BootFlags {
     const { peer } = values;
     if (peer !== undefined && peer !== "disk") throw new UsageError(`there is no peer '${peer}'`);
     return {
-      runs: readCount(values.runs ?? "5", "--runs", maxRuns),
-      servers: readCount(values.servers ?? "1", "--servers", maxServers),
+      runs: readCount("--runs", values.runs ?? "5", maxRuns),
+      servers: readCount("--servers", values.servers ?? "1", maxServers),
       peer,
       json: values.json ?? false,
     };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
-}
-
-function readCount(text: string, flag: string, max: number): number {
-  const count = Number(text);
-  if (!/^\d+$/.test(text) || count < 1 || count > max) throw new UsageError(`${flag} is a number from 1 to ${max}`);
-  return count;
 }
 
 /** Where this run's state lies: empty, so that the first boot finds cold caches, and removed afterwards. */

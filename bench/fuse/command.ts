@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { execa } from "execa";
 import { systemEnvironment } from "../../xenod/system-path.ts";
 import { describeMachine, formatMachine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
 import { describeSamples } from "../statistics.ts";
 import { UsageError } from "../usage-error.ts";
 import { type Contender, contenderNames, mountContenders } from "./contenders.ts";
@@ -128,10 +129,4 @@ function readFlags(options: string[]): { files: number; runs: number; cold: bool
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
-}
-
-function readCount(flag: string, text: string, most: number): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > most) throw new UsageError(`${flag} is 1 to ${most}`);
-  return count;
 }

@@ -6,11 +6,14 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { printJson } from "../../control/cli/output.ts";
 import { describeMachine, type Machine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
 import { measureGroupCommit } from "./group-commit.ts";
 import { measureOpening } from "./opening.ts";
 
 export const journalUsage = "journal [--files N] [--seconds S] [--json]";
+
+const maxFiles = 4_000_000;
 
 interface JournalReport {
   readonly machine: Machine;
@@ -47,8 +50,8 @@ function readFlags(options: string[]): { files: number; seconds: number; json: b
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const [files, seconds] = [Number(values.files ?? 1_000_000), Number(values.seconds ?? 5)];
-  if (!Number.isInteger(files) || files < 1 || files > 4_000_000) throw new UsageError("--files takes 1 to 4000000");
+  const files = readCount("--files", values.files ?? "1000000", maxFiles);
+  const seconds = Number(values.seconds ?? 5);
   if (!(seconds > 0 && seconds <= 600)) throw new UsageError("--seconds takes up to 600");
   return { files, seconds, json: values.json === true };
 }

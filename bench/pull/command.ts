@@ -5,12 +5,15 @@ import { createNarrator } from "../../control/demo/narrate.ts";
 import { prepareKernel, prepareOverlay, prepareTemplate, templateUrl } from "../../control/demo/prepare.ts";
 import { takeDirectory } from "../boot/command.ts";
 import { describeMachine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
 import { bootTwice } from "./boot-twice.ts";
 import { measureReading } from "./measure-reading.ts";
 import { formatReport } from "./report.ts";
 
 export const pullUsage = "pull [--only reading|boots] [--runs N] [--json]";
+
+const maxRuns = 100;
 
 const service = new URL("../../control/demo/apache.sh", import.meta.url).pathname;
 
@@ -48,8 +51,7 @@ function readFlags(options: string[]): { only?: string; runs: number; json: bool
       args: options,
       options: { only: { type: "string" }, runs: { type: "string" }, json: { type: "boolean" } },
     });
-    const runs = Number(values.runs ?? "5");
-    if (!Number.isInteger(runs) || runs < 1 || runs > 100) throw new UsageError("--runs is a number from 1 to 100");
+    const runs = readCount("--runs", values.runs ?? "5", maxRuns);
     const { only, json = false } = values;
     if (only !== undefined && only !== "reading" && only !== "boots") throw new UsageError(`there is no '${only}'`);
     return { only, runs, json };

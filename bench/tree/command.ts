@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { execa } from "execa";
 import { printJson } from "../../control/cli/output.ts";
 import { describeMachine, formatMachine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
 import { describeSamples } from "../statistics.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -72,10 +73,4 @@ function readFlags(options: string[]): { files: number; runs: number; json: bool
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
-}
-
-function readCount(flag: string, text: string, most: number): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > most) throw new UsageError(`${flag} is 1 to ${most}`);
-  return count;
 }
