@@ -74,6 +74,27 @@ test.serial("a deployment that is interrupted is taken back", async (t) => {
   t.deepEqual(await xeno.json("ps"), []);
 });
 
+test.serial("several XenoServers are brought the same ahead of time; what cannot be had is told of each", async (t) => {
+  const rows = await xeno.json("template", "precache", overlay, "--on", "a,b");
+  t.like(rows, [
+    { server: "a", error: undefined },
+    { server: "b", error: undefined },
+  ]);
+  t.is(rows[0].tree, rows[1].tree);
+  t.true(rows[1].brought > 0, "nothing has run there");
+  const again = await xeno.run(["template", "precache", overlay, "nothing", "--on", "a,b", "--json"]);
+  t.is(again.code, 3, again.stderr);
+  const told = JSON.parse(again.stdout).map((row: { url: string; brought: number; error?: { code: string } }) => [
+    row.brought,
+    row.error?.code,
+  ]);
+  t.deepEqual(told, [...told.slice(0, 2), ...told.slice(0, 2)], "the same of both");
+  t.deepEqual(told.slice(0, 2), [
+    [0, undefined],
+    [0, "template-unknown"],
+  ]);
+});
+
 test.serial("a deployment with a XenoServer down goes on with the others; the exit code tells", async (t) => {
   await xeno.json("server", "stop", "b");
   const document = {
