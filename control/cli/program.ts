@@ -30,6 +30,7 @@ export const commandFiles: readonly CommandFile[] = [
     load: async () => (await import("./checkpoint-commands.ts")).createCheckpointCommands(),
   },
   { names: ["migrate"], load: async () => (await import("./migrate-command.ts")).createMigrateCommand() },
+  { names: ["rebalance"], load: async () => (await import("./balance-commands.ts")).createRebalanceCommand() },
   { names: ["console"], load: async () => (await import("./console-command.ts")).createConsoleCommand() },
   { names: ["forward"], load: async () => (await import("./forward-command.ts")).createForwardCommand() },
   { names: ["corporation"], load: async () => (await import("./corporation-commands.ts")).createCorporationCommands() },

@@ -4,6 +4,7 @@ import { maxLocalServers } from "../network/local-network.ts";
 import { ServerConfiguration } from "../server/configuration.ts";
 import { addServer } from "./add-server.ts";
 import { parseBytes, parseListen, parseNumber } from "./arguments.ts";
+import { createDrainCommand } from "./balance-commands.ts";
 import { readContext, requireRoot } from "./context.ts";
 import { describeError } from "./describe-error.ts";
 import type { Home } from "./home.ts";
@@ -155,6 +156,7 @@ Example:
       printResult(json, { forgotten: name });
     });
 
+  server.addCommand(createDrainCommand());
   return server;
 }
 

@@ -62,6 +62,11 @@ export class XenodClient {
     return this.#client.request({ method: "GET", path: "/v1/status", signal });
   }
 
+  /** Takes no new domains from now on, or takes them again. */
+  async setDraining(isDraining: boolean, signal?: AbortSignal): Promise<void> {
+    await this.#client.request({ method: "PUT", path: "/v1/draining", body: { isDraining }, signal });
+  }
+
   traffic(signal?: AbortSignal): Promise<Traffic[]> {
     return this.#client.request({ method: "GET", path: "/v1/traffic", signal });
   }

@@ -39,6 +39,9 @@ export const ShutdownBody = Type.Object(
 );
 export type ShutdownBody = Static<typeof ShutdownBody>;
 
+export const DrainingBody = Type.Object({ isDraining: Type.Boolean() }, { additionalProperties: false });
+export type DrainingBody = Static<typeof DrainingBody>;
+
 export const LogQuery = Type.Object({ bytes: Type.Integer({ minimum: 1, maximum: 1_048_576, default: 65_536 }) });
 export type LogQuery = Static<typeof LogQuery>;
 

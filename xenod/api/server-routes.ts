@@ -21,6 +21,14 @@ export function addServerRoutes(api: FastifyInstance, server: XenoServer, option
     publicKey,
     url: url(),
   }));
+  api.put<{ Body: schemas.DrainingBody }>(
+    "/v1/draining",
+    { schema: { summary: "Take no new domains, or take them again", body: schemas.DrainingBody } },
+    async ({ body }) => {
+      await server.setDraining(body.isDraining);
+      return {};
+    },
+  );
   api.get(
     "/v1/traffic",
     {

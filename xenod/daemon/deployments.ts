@@ -76,6 +76,7 @@ export class Deployments {
   async #admit(deployment: Deployment): Promise<BegunDeployment> {
     const { records, pool } = this.#host;
     this.#ending.throwIfAborted();
+    this.#host.draining.refuse();
     composeGuestFiles(deployment);
     const all = records.list();
     if (all.length >= maxDomains)

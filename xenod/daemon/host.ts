@@ -10,6 +10,7 @@ import type { AddressPool } from "./address-pool.ts";
 import type { PortSettings } from "./admit-ports.ts";
 import { locateKernel } from "./deployment.ts";
 import type { DomainRecord, DomainRecords } from "./domain-record.ts";
+import type { Draining } from "./draining.ts";
 import type { KernelImage, KernelImages } from "./kernel-images.ts";
 
 export interface Host {
@@ -22,6 +23,7 @@ export interface Host {
   readonly nameServers: readonly string[];
   readonly hypervisor: Hypervisor;
   readonly fileServer: FileServerClient;
+  readonly draining: Draining;
   readonly records: DomainRecords;
   readonly kernels: KernelImages;
   /** Domains that run, by name. */

@@ -36,6 +36,7 @@ import type { PortSettings } from "./admit-ports.ts";
 import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
+import { Draining } from "./draining.ts";
 import { endMoving, haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
@@ -93,6 +94,8 @@ export interface ServerStatus {
   readonly memoryMiB: { readonly total: number; readonly guests: number };
   /** What deployments are admitted by. */
   readonly room: Room;
+  /** It takes no new domains. */
+  readonly isDraining: boolean;
   readonly domains: { readonly [state: string]: number };
   readonly fileServer: { readonly keeper?: number; readonly worker?: number; readonly problem?: string };
 }
@@ -198,6 +201,7 @@ export class XenoServer {
       },
       hypervisor: options.hypervisor ?? createProbingQemu(),
       fileServer: new FileServerClient(stateDirectory),
+      draining: new Draining(options.name, join(stateDirectory, "draining.json")),
       records: new DomainRecords(join(stateDirectory, "domains"), (name, record) => {
         this.#needs.forget();
         this.events.tell(
@@ -238,7 +242,13 @@ export class XenoServer {
   async #start(): Promise<void> {
     const { records, kernels } = this.#host;
     const { orphans } = await records.load();
-    await Promise.all([this.tasks.load(), this.#ends.load(), kernels.sweep(), this.#startFileServer()]);
+    await Promise.all([
+      this.tasks.load(),
+      this.#ends.load(),
+      this.#host.draining.load(),
+      kernels.sweep(),
+      this.#startFileServer(),
+    ]);
     await reconcile(this.#host, orphans, this.#migrations, this.#ending.signal);
     this.#migrations.remind();
     this.#supervising = this.#superviseFileServer();
@@ -329,6 +339,7 @@ export class XenoServer {
   /** Resumes a checkpoint that was published by a XenoServer that is trusted for that. */
   async resumePublished(request: { readonly url: string; readonly name?: string }): Promise<Task> {
     this.#refuseWhileEnding();
+    this.#host.draining.refuse();
     return await this.#suspensions.resumePublished(request);
   }
 
@@ -340,6 +351,11 @@ export class XenoServer {
   /** The operator's word on a domain in doubt: see Migrations. */
   async resolveMigration(name: string, runs: boolean): Promise<void> {
     await this.#migrations.resolve(name, runs);
+  }
+
+  /** Takes no new domains from now on, or takes them again. */
+  async setDraining(isDraining: boolean): Promise<void> {
+    await this.#host.draining.set(isDraining);
   }
 
   /** What other XenoServers say that send domains here. */
@@ -385,6 +401,7 @@ export class XenoServer {
       hypervisor: this.#host.hypervisor.kind,
       memoryMiB: { total: Math.floor(totalmem() / 1024 / 1024), guests: countGuestMemory(records) },
       room: measureRoom(records),
+      isDraining: this.#host.draining.isDraining,
       domains: counts,
       fileServer,
     };

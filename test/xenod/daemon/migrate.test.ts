@@ -7,6 +7,9 @@ import { readdir, readFile, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { execa } from "execa";
+import { performMoves } from "../../../control/balance/perform-moves.ts";
+import { planDrain } from "../../../control/balance/plan-moves.ts";
+import { surveyServer } from "../../../control/balance/survey.ts";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
 import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { readMachine } from "../../../xenod/hypervisors/simulator/simulated-machine.ts";
@@ -203,6 +206,34 @@ for (const what of ["run", "drop"] as const)
     if (what === "run") await expectHere(t, what);
     else await expectMoved(t, what);
   });
+
+test.serial("a XenoServer that is drained takes no domains, and its own move away", async (t) => {
+  await remember(t, "drained");
+  const from = here;
+  const survey = (name: Name) => surveyServer(name, servers[name].client, AbortSignal.timeout(60_000));
+  await servers[from].client.setDraining(true);
+  await t.throwsAsync(
+    servers[from].client.deploy({ id: "drained-1", overlay: "x://y", kernel: "x://y", memoryMiB: 64, cpus: 1 }),
+    { code: "server-draining" },
+  );
+  const { moves, stuck } = planDrain(await survey(from), [await survey(other())]);
+  t.deepEqual(stuck, []);
+  const performed = await performMoves(moves, {
+    connect: async (name) => servers[name as Name].client,
+    describePeer: async (name) => servers[name as Name].peer,
+    onProgress() {},
+    signal: AbortSignal.timeout(120_000),
+  });
+  t.deepEqual(performed, [{ domain: "web", from, to: other(), memoryMiB: 160 }]);
+  await expectMoved(t, "drained");
+  // It is remembered, and what would come back is refused.
+  await servers[from].kill();
+  await servers[from].launch();
+  t.true((await servers[from].client.status()).isDraining);
+  t.is((await end(await migrate())).error?.code, "server-draining");
+  await servers[from].client.setDraining(false);
+  await expectHere(t, "drained");
+});
 
 async function openLink({ peer }: RunningServer): Promise<CuttableLink> {
   const { hostname, port } = new URL(peer.url);

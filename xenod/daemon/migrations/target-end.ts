@@ -396,6 +396,7 @@ export class TargetEnd {
 
 function admitOffer(host: Host, from: string, migration: MigrationId, offer: MigrationOffer): DomainRecord {
   const { domain: name, deployment, task, overlayTree, kernelTree, guestAddress, restarts, steps } = offer;
+  host.draining.refuse();
   const all = host.records.list();
   if (all.length >= maxDomains)
     throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
