@@ -28,9 +28,8 @@ Its journal and its memory are copied while it runs; then it stands still for a 
 it goes on where it is. The other XenoServer answers on TCP (--listen), and its operator trusts the one that sends, by the key
 that \`xeno server run\` prints, as for checkpoints: xeno key trust xenoserver+a ed25519:…
 
-Examples:
-  xeno migrate a/apache --to b
-  xeno migrate resolve a/apache --drop`,
+Example:
+  xeno migrate a/apache --to b`,
     )
     .action(async (target: DomainTarget, flags: { to?: string; dropCheckpoints?: boolean }, command: Command) => {
       if (flags.to === undefined) throw command.error("error: no XenoServer is named: add --to");
