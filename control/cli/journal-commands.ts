@@ -38,11 +38,10 @@ export function createJournalCommands(): Command {
     .addHelpText(
       "after",
       `
-It costs nothing, and keeps the disk from what is overwritten or removed later.
+It costs nothing, and keeps the disk from what is overwritten or removed later. `xeno publish --snapshot` publishes it.
 
 Example:
-  xeno journal snapshot ./changes before-upgrade
-  xeno publish ./changes xenostore://demo/apache --snapshot before-upgrade`,
+  xeno journal snapshot ./changes before-upgrade`,
     )
     .action(async (directory: string, name: string, _flags: object, command: Command) => {
       const { json } = readContext(command);
