@@ -38,7 +38,7 @@ export function createJournalCommands(): Command {
     .addHelpText(
       "after",
       `
-It costs nothing, and keeps the disk from what is overwritten or removed later. `xeno publish --snapshot` publishes it.
+It costs nothing, and keeps the disk from what is overwritten or removed later. \`xeno publish --snapshot\` publishes it.
 
 Example:
   xeno journal snapshot ./changes before-upgrade`,
