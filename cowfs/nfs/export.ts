@@ -103,7 +103,6 @@ class Export implements NfsExport, ConnectionOwner {
   readonly #waiting = new WaitingRequests();
   readonly #turn: Turn;
   readonly #dispatcher: Dispatcher;
-  #bootEpoch: number | undefined;
   readonly #lives: Lives | undefined;
   #bytesReceived = 0;
   #bytesSent = 0;
@@ -164,8 +163,7 @@ class Export implements NfsExport, ConnectionOwner {
       });
     }
     this.#dispatcher.execution.startEpoch(bootEpoch);
-    if (this.#bootEpoch !== undefined && this.#bootEpoch !== bootEpoch) this.releaseLocks();
-    this.#bootEpoch = bootEpoch;
+    this.#service.locks.startLife(this.#service.lockScope, bootEpoch);
   }
 
   releaseLocks(): void {

@@ -12,7 +12,8 @@ import fs from "node:fs";
 export type LockChange =
   | readonly ["lock", file: string, client: string, process: string, start: number, end: number | null, boolean]
   | readonly ["unlock", file: string, client: string, process: string, start: number, end: number | null]
-  | readonly ["release", prefix: string, isWhole: boolean];
+  | readonly ["release", prefix: string, isWhole: boolean]
+  | readonly ["life", name: string, epoch: number];
 
 /** The file is written anew when so many of its lines say nothing any more. */
 const spareLines = 1000;

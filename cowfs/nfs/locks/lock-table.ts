@@ -6,6 +6,7 @@
  * - (K3) What a client holds is bounded, and so is what an export's clients do, whatever they call themselves; it is gone when
  *   the client is.
  * - (K4) Where the table has a file, the next process has the locks of the one before (lock-file.ts).
+ * - (K5) What a guest held ends with its life, also where the next one began while nobody was there to be told.
  */
 import { type LockChange, LockFile } from "./lock-file.ts";
 
@@ -34,6 +35,9 @@ export class LockTable {
   readonly #files = new Map<string, HeldLock[]>();
   readonly #counts = new Map<string, number>();
   readonly #exportCounts = new Map<string, number>();
+  /** The boot epoch in which each export's clients took what they hold, and the one that they are in. */
+  readonly #heldIn = new Map<string, number>();
+  readonly #lives = new Map<string, number>();
   readonly #log: LockFile | undefined;
 
   /** `file`: where its locks are kept for the next process. */
@@ -56,6 +60,9 @@ export class LockTable {
     // It may leave two parts of one that it splits, and itself.
     if ((this.#counts.get(client) ?? 0) + 2 > maxLocksOfClient) return false;
     if ((this.#exportCounts.get(exportOf(client)) ?? 0) + 2 > maxLocksOfExport) return false;
+    const life = this.#lives.get(exportOf(client));
+    const isNew = life !== undefined && this.#heldIn.get(exportOf(client)) !== life;
+    if (isNew && !this.#change(["life", exportOf(client), life])) return false;
     return this.#change(["lock", file, client, process, start, toJson(end), isExclusive]);
   }
 
@@ -67,6 +74,13 @@ export class LockTable {
   /** Lets go of all that a client holds (K3). */
   release(client: string): void {
     this.#release(["release", client, true]);
+  }
+
+  /** The clients of an export are in this boot epoch: what they held in another is let go (K5). */
+  startLife(name: string, epoch: number): void {
+    this.#lives.set(name, epoch);
+    const held = this.#heldIn.get(name);
+    if (held !== undefined && held !== epoch) this.releaseAll(`${name} `);
   }
 
   /** Of all clients whose name begins so: those of an export. */
@@ -100,6 +114,10 @@ export class LockTable {
 
   #apply(change: LockChange): void {
     if (change[0] === "release") return this.#releaseWhere(names(change[1], change[2]));
+    if (change[0] === "life") {
+      this.#heldIn.set(change[1], change[2]);
+      return;
+    }
     const [kind, file, client, process, start, last] = change;
     const owner = { client, process };
     const range = { start, end: last ?? Number.POSITIVE_INFINITY };
@@ -109,12 +127,14 @@ export class LockTable {
 
   /** As the changes that lead there. */
   #list(): LockChange[] {
-    return [...this.#files].flatMap(([file, locks]) =>
+    const lives = [...this.#heldIn].filter(([name]) => this.#exportCounts.has(name));
+    const held = [...this.#files].flatMap(([file, locks]) =>
       locks.map(
         ({ owner, start, end, isExclusive }) =>
           ["lock", file, owner.client, owner.process, start, toJson(end), isExclusive] as const,
       ),
     );
+    return [...lives.map(([name, epoch]) => ["life", name, epoch] as const), ...held];
   }
 
   #releaseWhere(isGone: (client: string) => boolean): void {

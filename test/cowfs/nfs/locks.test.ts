@@ -236,3 +236,23 @@ test("an export's clients hold no more together than the bound, whatever they ca
   t.is(table.count, 1);
   t.true(table.lock("f", { client: "export host new", process: "1" }, wanted));
 });
+
+test("a guest that booted anew while nobody served it holds nothing of its life before", (t) => {
+  const home = makeFastDirectory();
+  t.teardown(() => fs.rmSync(home, { recursive: true }));
+  const owner = { client: "export host name", process: "1" };
+  const wanted = { start: 0, end: 10, isExclusive: true };
+  const open = (epoch: number) => {
+    const table = new LockTable(`${home}/locks`);
+    table.startLife("export", epoch);
+    return table;
+  };
+  t.true(open(4).lock("f", owner, wanted));
+  t.is(open(4).count, 1);
+  t.is(open(5).count, 0);
+  const table = open(5);
+  t.true(table.lock("f", owner, wanted));
+  table.startLife("export", 6);
+  t.is(table.count, 0);
+  t.is(open(6).count, 0);
+});
