@@ -50,9 +50,9 @@ export async function mountForTest(
   };
 }
 
-/** Waits until something is so, or fails after ten seconds. */
+/** Waits until something is so, or fails after a minute. */
 export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   while (!(await isSo())) {
     if (performance.now() > deadline) throw new Error(`it never came to be: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -14,7 +14,7 @@ import { fuseLimits } from "./posix-limits.ts";
 import type { Outcome } from "./run-posix-rules.ts";
 
 const program = new URL("./run-posix-rules.ts", import.meta.url).pathname;
-const runMs = 60_000;
+const runMs = 240_000;
 const journal = makeFastDirectory();
 let union: UnionFileSystem | undefined;
 let mount: FuseMount | undefined;
