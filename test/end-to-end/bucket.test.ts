@@ -41,7 +41,8 @@ test("a guest boots from a bucket, whose sweep keeps what it needs; the secret s
   t.falsy(deployed.error);
 
   await poll("the pin", async () => (await xeno.json("store", "pins")).length === 1);
-  t.is((await xeno.json("store", "pins"))[0].trees, 2);
+  // Overlay, template and kernel.
+  t.is((await xeno.json("store", "pins"))[0].trees, 3);
   await xeno.json("overlay", "rm", "xenostore://demo/app");
   await xeno.json("store", "gc", "--grace", "0");
   await xeno.json("store", "gc", "--grace", "0");
