@@ -170,15 +170,15 @@ export const cares: readonly Care[] = [
   {
     pitfall: "executing what a closed connection still had queued",
     file: `${nfs}/connection.ts`,
-    care: "      while (this.isOpen) {",
-    without: "      for (;;) {",
+    care: "    this.isOpen = false;\n    this.#socket.destroy();",
+    without: "    this.#socket.destroy();",
     test: [`${tests}/bounds.test.ts`, "what a closed connection had queued is not executed"],
   },
   {
     pitfall: "a slow change that is answered JUKEBOX and completed behind the client's back",
     file: `${nfs}/execution.ts`,
-    care: "if (!parked.isDone) this.#runAgain(parked);",
-    without: "this.#runAgain(parked);",
+    care: "    this.#options.waiting.cancel(parked);\n",
+    without: "",
     test: [`${tests}/faults.test.ts`, "a write that waits too long is answered JUKEBOX, and never done"],
   },
   {
