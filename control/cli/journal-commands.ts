@@ -51,6 +51,7 @@ Example:
     .command("snapshots")
     .description("list the snapshots of a journal that nobody has open, oldest first")
     .argument("<directory>", "the journal's")
+    .addHelpText("after", "\nExample:\n  xeno journal snapshots ./changes")
     .action(async (directory: string, _flags: object, command: Command) => {
       const { json } = readContext(command);
       const found = await withJournal(directory, async ({ snapshots }) => snapshots.list());

@@ -41,7 +41,8 @@ test.before(async (t) => {
   const kernel = await publishFiles(a.published, "kernel", files);
   const overlay = await publishFiles(a.published, "web", { "sbin/init": "never run" });
   const laid = [{ path: "/etc/motd", content: "laid over its root\n" }];
-  await a.client.deploy({ id: randomUUID(), name: "web", overlay, kernel, memoryMiB: 64, cpus: 1, files: laid });
+  const asked = { memoryMiB: 64, cpus: 1, journalMiB: 64, network: { peakKbitPerSecond: 5_000 } };
+  await a.client.deploy({ id: randomUUID(), name: "web", overlay, kernel, ...asked, files: laid });
   await poll("web to run", async () => (await a.client.domain("web")).state === "running");
 });
 
@@ -60,6 +61,10 @@ test.serial("a domain moves with its memory, and nothing of it stays behind", as
   await remember(t, "first");
   t.like(await end(await migrate()), { state: "done", result: { domain: "web", to: "b" } });
   await expectMoved(t, "first");
+  const { export: exported } = await servers.b.client.domain("web");
+  t.is(exported?.specification.quotaBytes, 64 * 1024 * 1024);
+  const link = `${servers.b.prefix}.b.web`;
+  t.regex((await execa("tc", ["-n", link, "qdisc", "show", "dev", "up0"])).stdout, /tbf .*rate 5Mbit/);
 });
 
 test.serial("what speaks against a move is told before anything is done", async (t) => {

@@ -270,3 +270,25 @@ test("stopping it leaves no process and no socket, and the exports for the next 
   t.false(existsSync(join(state, "file-server.sock")));
   t.true(existsSync(join(state, "exports", "web.json")));
 });
+
+test("a guest that has filled its journal's quota is told so, and keeps what it wrote", async (t) => {
+  const { client, specification } = await start(t);
+  const quotaBytes = 16 * 1024 * 1024;
+  const { port } = await client.putExport("web", { ...specification, quotaBytes });
+  const guest = await connect(port);
+  t.teardown(() => guest.close());
+  const file = await makeFile(guest, await mount(guest), "filler");
+  const block = Buffer.alloc(64 * 1024, 7);
+  const full = 28; // NFS3ERR_NOSPC
+  const later = 10_008; // NFS3ERR_JUKEBOX
+  let written = 0;
+  for (let status = 0; status !== full; ) {
+    status = await write(guest, file, written, block);
+    if (status === 0) written += block.length;
+    else if (status === later) await delay(20);
+    else t.is(status, full);
+    t.true(written < quotaBytes, "it never ends");
+  }
+  t.true(written > quotaBytes / 4, `${written} bytes found room`);
+  t.deepEqual(await read(guest, file, 4096), block.subarray(0, 4096));
+});

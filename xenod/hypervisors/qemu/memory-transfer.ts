@@ -96,6 +96,19 @@ export async function beginTransfer(
   };
 }
 
+/** Of a transfer that a Xenod began which has died: nobody takes its stream, and one that has stopped its guest waits for ever (H4). */
+export async function callOffTransfer(execute: Execute): Promise<void> {
+  const { status: run } = (await execute("query-status")) as { status: string };
+  // This end receives; whoever finds it so ends it.
+  if (run === "inmigrate") return;
+  const readStatus = async () => ((await execute("query-migrate")) as MigrationStatus).status;
+  const before = await readStatus();
+  if (before === undefined || before === "none" || endStates.has(before)) return;
+  await execute("migrate_cancel");
+  const end = performance.now() + cancelDeadlineMs;
+  while (!endStates.has((await readStatus()) ?? "") && performance.now() < end) await delay(pollMs);
+}
+
 async function connectQemu(directory: string, execute: Execute, isLive: boolean, signal: AbortSignal): Promise<Socket> {
   const path = join(domainFiles(directory).emptyRoot, "memory.sock");
   await rm(path, { force: true });

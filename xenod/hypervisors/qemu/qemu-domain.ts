@@ -14,7 +14,7 @@ import { readCpuMs, readStartTime } from "../../processes.ts";
 import type { Domain, DomainSize, DomainState, DomainUsage, OutgoingMigration } from "../hypervisor.ts";
 import { describePlatform, domainFiles } from "./command-line.ts";
 import { keepConsoleSmall } from "./console-log.ts";
-import { beginTransfer, type Execute } from "./memory-transfer.ts";
+import { beginTransfer, callOffTransfer, type Execute } from "./memory-transfer.ts";
 import { killQemu, limitCpu, type QemuProcess, removeFiles } from "./qemu-process.ts";
 import { QmpClient, type QmpEvent } from "./qmp.ts";
 
@@ -209,6 +209,10 @@ export async function attach(name: string, directory: string, process: QemuProce
       hint: cause.hint ?? "destroy it, or wait until its host is less busy",
       cause,
     });
+  });
+  await callOffTransfer((command, options) => control.execute(command, options)).catch((error) => {
+    control.close();
+    throw error;
   });
   return new QemuDomain(name, directory, process, control);
 }
