@@ -34,7 +34,8 @@ async function main(): Promise<number> {
   }
   const { name, soak, minutes, seed, json } = parsed;
   const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
+  // For good: where nobody else listened, execa would end the process with its children.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interrupted.abort());
   const started = performance.now();
   process.stderr.write(`soak ${name}: for ${minutes} minutes, from seed ${seed} on\n`);
   const { counts, failures } = await soak.run(startRun(name, minutes, seed, interrupted.signal));
