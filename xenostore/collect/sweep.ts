@@ -144,7 +144,9 @@ async function describe(
   onProgress?.("measuring");
   await queue.addAll(
     keys.map((key) => async () => {
-      bytes += (await store.stat(key, { signal }))?.bytes ?? 0;
+      // The sum is read after the wait: others add to it meanwhile.
+      const found = await store.stat(key, { signal });
+      bytes += found?.bytes ?? 0;
     }),
   );
   const needed = marked && {

@@ -272,7 +272,9 @@ export class Publication implements ContentSink {
 
   async #put(key: string, bytes: Buffer): Promise<void> {
     this.#throwIfFailed();
-    this.#sentBytes += await putContentObject(this.#store, key, bytes, this.#options.signal);
+    // The sum is read after the wait: others add to it meanwhile.
+    const sent = await putContentObject(this.#store, key, bytes, this.#options.signal);
+    this.#sentBytes += sent;
     this.#options.progress?.({
       contentBytes: this.#contentBytes,
       newBytes: this.#newBytes,

@@ -51,6 +51,12 @@ test("what no ref names is condemned, kept for a grace, and then deleted", async
   await remove("2");
   const dry = await sweep({ dryRun: true });
   t.is(dry.state, "condemned");
+  let bytes = 0;
+  for (const key of dry.keys) {
+    const found = await store.stat(key);
+    bytes += found!.bytes;
+  }
+  t.is(dry.bytes, bytes);
   t.is((await sweep()).objects, dry.objects);
   clock.now += hour - 1;
   t.like(await sweep(), { state: "waiting", objects: dry.objects });

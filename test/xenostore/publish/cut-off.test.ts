@@ -4,9 +4,11 @@
  * been, sends nothing twice, and in the end nothing is left that a sweep would have to take.
  */
 import { fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs/promises";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { checkStore } from "../../../xenostore/collect/check-store.ts";
@@ -117,6 +119,19 @@ test("a store that is full from each write on: the publisher is told, leaves not
     await expectResumed(t, `after ${fits} writes`, memory, setting);
     if (failed === undefined) return void t.true(fits > 5);
   }
+});
+
+test("what is told to be sent is what came to lie in the store, though packs are sent at the same time", async (t) => {
+  const { key } = await setUp(t);
+  const { store, objects } = createMemoryStore();
+  const slow = count(store, async (_, what, act) => {
+    if (what === "putIfAbsent") await delay(50);
+    return await act();
+  });
+  const { sentBytes } = await publish(slow, key, "1", { large: randomBytes(56 * 2 ** 20) });
+  const isContent = (name: string) => /^(packs|layouts|trees)\//.test(name);
+  const stored = [...objects].filter(([name]) => isContent(name)).reduce((sum, [, bytes]) => sum + bytes.length, 0);
+  t.is(sentBytes, stored);
 });
 
 for (const step of ["packs/", "refs/demo/app/current"])
