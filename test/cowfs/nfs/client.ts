@@ -42,7 +42,7 @@ export interface CallOptions {
 }
 
 export const root: Credential = { uid: 0, gid: 0 };
-const deadlineMs = 60_000;
+const deadlineMs = 120_000;
 
 /** A call as bytes, without its record mark. */
 export function encodeCall(procedure: number, args: Buffer, options: CallOptions & { xid: number }): Buffer {
