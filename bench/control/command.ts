@@ -5,9 +5,13 @@ import { findHome } from "../../control/cli/home.ts";
 import { describeMachine, formatMachine } from "../machine.ts";
 import { UsageError } from "../usage-error.ts";
 import { measureCharges } from "./measure-charges.ts";
+import { measureExposure } from "./measure-exposure.ts";
 import { measureLookups } from "./measure-lookups.ts";
 
 export const controlUsage = "control [--charges N] [--servers N,N,…] [--json]";
+
+const cheatedServers = 10;
+const settlementSeconds = [1, 10, 60, 600];
 
 export async function runControl(options: string[], signal: AbortSignal): Promise<number> {
   const { charges, servers, json } = parseOptions(options);
@@ -15,6 +19,8 @@ export async function runControl(options: string[], signal: AbortSignal): Promis
   const parent = findHome().at("bench");
   await mkdir(parent, { recursive: true });
   const charged = await measureCharges(parent, charges, signal);
+  const exposures = [];
+  for (const seconds of settlementSeconds) exposures.push(await measureExposure(parent, cheatedServers, seconds));
   const lookups = [];
   for (const count of servers) {
     signal.throwIfAborted();
@@ -22,13 +28,18 @@ export async function runControl(options: string[], signal: AbortSignal): Promis
     lookups.push(measureLookups(count));
   }
   if (json) {
-    process.stdout.write(`${JSON.stringify({ machine, charges: charged, lookups })}\n`);
+    process.stdout.write(`${JSON.stringify({ machine, charges: charged, exposures, lookups })}\n`);
     return 0;
   }
   const lines = [
     formatMachine(machine),
     `charges: ${Math.round(charged.perSecond)}/s over HTTP, proved, synced; ${Math.round(charged.serverMicroseconds)} µs of the`,
     `  XenoCorp's processor each; one sync after the other: ${Math.round(charged.syncsPerSecond)}/s on this disk`,
+    "",
+    `one offline order, spent at ${cheatedServers} XenoServers: lost, as a share of the order, by how often they settle`,
+    ...exposures.map(({ settlementSeconds: seconds, lost, ordered }) =>
+      [`${seconds} s`.padStart(11), (lost / ordered).toFixed(3).padStart(18)].join(" "),
+    ),
     "",
     "    SERVERS  LOOKUP µs: MEDIAN     P90  UPDATE µs: MEDIAN  FIND ms: MEDIAN     P90  BYTES EACH",
     ...lookups.map(({ servers: count, lookup, update, find, bytesEach }) =>

@@ -2,13 +2,13 @@
  * A small market in this process: two XenoCorps, a node of the information service, and what sells each XenoServer's sessions. It is
  * made anew each time, and gone with the program; machines and guests are others'.
  */
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createKey } from "../../xenostore/keys/key-ring.ts";
 import { createCorporationApi } from "../corporation/api.ts";
 import { Corporation } from "../corporation/corporation.ts";
 import { createInformationApi } from "../information/api.ts";
 import { InformationNode } from "../information/node.ts";
+import { choosePort } from "../network/choose-port.ts";
 import { addSearchRoute } from "../search/api.ts";
 import { createSessionsApi } from "../sessions/api.ts";
 import type { SessionsConfiguration } from "../sessions/configuration.ts";
@@ -113,11 +113,7 @@ async function serveSessions(
 
 /** Of this host, for who must know its address before it listens. */
 async function chooseAddress(): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return `http://127.0.0.1:${port}`;
+  return `http://127.0.0.1:${await choosePort()}`;
 }
 
 function hostAndPort(address: string): { host: string; port: number } {

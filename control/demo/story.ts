@@ -149,9 +149,10 @@ async function runDry(leased: Leased, story: Story): Promise<void> {
     client.name,
     `wants a link of ${story.fastMbps} Mbps: ${formatMoney(leased.view.lease.pricePerHour)} an hour`,
   );
-  const isHeld = ({ state, tasks }: SessionView) => state === "suspended" && tasks[0]!.state === "suspended";
+  const isHeld = ({ state, tasks }: SessionView) =>
+    state === "suspended" && /^(suspended|stopped)$/.test(tasks[0]!.state);
   await waitFor("it to run dry", leased, isHeld, story.signal);
-  story.tell(client.name, `ran dry on ${leased.view.machine}: its guest is suspended, with memory and files`);
+  story.tell(client.name, `ran dry on ${leased.view.machine}: its guest is ${leased.view.tasks[0]!.state}, and kept`);
 }
 
 async function resume(leased: Leased, story: Story): Promise<void> {

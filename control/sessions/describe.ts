@@ -74,7 +74,7 @@ export async function describeSession(session: Session, manager: EnvironmentMana
 export async function describeXenoServer(manager: EnvironmentManager): Promise<XenoServerStatus> {
   const { configuration, key } = manager.options;
   const { name, environments, currency, prices } = configuration;
-  const [rooms, corporations] = await Promise.all([manager.rooms(), manager.corporations.list()]);
+  const [rooms, corporations] = await Promise.all([manager.rooms.measure(), manager.corporations.list()]);
   const best = rooms.reduce((one, other) => (other.load < one.load ? other : one));
   return {
     ...{ name, server: key.id, key: key.publicKey, currency, prices, load: best.load },

@@ -21,16 +21,17 @@ import type { OrderTexts } from "../orders/order.ts";
 import { AcceptedCorporations } from "./accepted-corporations.ts";
 import type { SessionsConfiguration } from "./configuration.ts";
 import { findKernel, resourcesOf } from "./environments.ts";
-import { DomainKeeper, noteDomain } from "./keep-domains.ts";
-import { type Lease, offerLease, offerMs, type SessionResources, type SignedLease, verifyLease } from "./lease.ts";
-import { advance, endSession, extendGrace, resumeIfPaid } from "./life-cycle.ts";
-import { chooseMachine, type Machine, measureRooms, type Promised, requestOf } from "./machines.ts";
+import { noteDomain } from "./keep-domains.ts";
+import { type Lease, offerLease, offerMs, type SignedLease, verifyLease } from "./lease.ts";
+import { endSession, extendGrace, resumeIfPaid } from "./life-cycle.ts";
+import { type Machine, nameRequest } from "./machines.ts";
 import { measureUse } from "./measure-use.ts";
-import { bill, whenDue } from "./meter.ts";
+import { bill } from "./meter.ts";
 import { priceOf } from "./prices.ts";
+import { PromisedRoom } from "./promised-room.ts";
 import type { Requirements } from "./requirements/requirements.ts";
-import { closeOrders, sendCharges } from "./send-charges.ts";
 import type { Session, SessionTask } from "./session.ts";
+import { SessionCaretaker } from "./session-caretaker.ts";
 import { SessionFiles } from "./session-files.ts";
 import { type OrderTaking, takeOrder } from "./take-order.ts";
 import { findTaskManager } from "./tasks/task-managers.ts";
@@ -68,7 +69,6 @@ export interface AskedOffer {
   readonly session?: string;
 }
 
-const admissionQueue = "/admission";
 const maxTasks = 64;
 const maxOrders = 64;
 
@@ -76,11 +76,10 @@ export class EnvironmentManager {
   readonly options: ManagerOptions;
   readonly corporations: AcceptedCorporations;
   readonly sessions: SessionFiles;
-  readonly #queues = new SerialQueues();
-  readonly #keeper: DomainKeeper;
+  readonly rooms: PromisedRoom;
   readonly now: () => number;
-  /** Given, and not kept as a session yet. */
-  readonly #promised = new Map<string, Promised>();
+  readonly #queues = new SerialQueues();
+  readonly #caretaker: SessionCaretaker;
 
   /** Takes up what an earlier life left. */
   static async open(options: ManagerOptions): Promise<EnvironmentManager> {
@@ -92,22 +91,17 @@ export class EnvironmentManager {
   }
 
   private constructor(options: ManagerOptions) {
-    const { configuration, key, stateDirectory, now = Date.now, log } = options;
+    const { configuration, key, stateDirectory, machines, now = Date.now, log } = options;
+    const { corporations: accepted, name, chargeSeconds = 60 } = configuration;
     this.options = options;
     this.now = now;
-    const { corporations: accepted, name } = configuration;
     this.corporations = new AcceptedCorporations({ accepted, name, key, stateDirectory, now });
     this.sessions = new SessionFiles(join(stateDirectory, "sessions"), options.onSave);
-    this.#keeper = new DomainKeeper({
+    this.rooms = new PromisedRoom(machines, this.sessions);
+    this.#caretaker = new SessionCaretaker({
+      ...{ corporations: this.corporations, rooms: this.rooms, chargeMs: chargeSeconds * 1000, now, log },
       save: (session) => this.sessions.save(session),
-      now,
-      log,
     });
-  }
-
-  /** Where there is room, and how much of it is taken: of each machine that answers. */
-  rooms() {
-    return measureRooms(this.options.machines, this.#listPromised());
   }
 
   /**
@@ -129,7 +123,7 @@ export class EnvironmentManager {
         hint: "ask for less, and renew the session",
       });
     const resources = resourcesOf(requirements);
-    const { load } = await this.#findRoom(resources, known);
+    const { load } = await this.rooms.find(resources, known);
     const now = this.now();
     const lease: Lease = {
       session: known?.id ?? randomUUID(),
@@ -156,20 +150,17 @@ export class EnvironmentManager {
       if (known?.signed.offer === signed.offer) return known;
       if (known !== undefined || lease.number !== 1) throw overtaken();
       this.#requireInTime(lease);
-      const machine = await this.#promise(lease);
-      try {
-        const order = await takeOrder(texts, lease, this.#taking());
-        const now = this.now();
-        const session: Session = {
-          ...{ format: 1, id: lease.session, client: lease.client, machine, created: now, lease, signed },
-          ...{ state: "active", billedUntil: now, carry: 0, orders: [order], pending: [], charges: 0 },
-          ...{ paid: 0, refused: 0, tasks: [], isSettled: true },
-        };
-        await this.sessions.save(session);
-        return session;
-      } finally {
-        this.#promised.delete(lease.session);
-      }
+      using place = await this.rooms.promise(lease);
+      const order = await takeOrder(texts, lease, this.#taking());
+      const now = this.now();
+      const { machine } = place;
+      const session: Session = {
+        ...{ format: 1, id: lease.session, client: lease.client, machine, created: now, lease, signed },
+        ...{ state: "active", billedUntil: now, carry: 0, orders: [order], pending: [], charges: 0 },
+        ...{ paid: 0, refused: 0, tasks: [], taskCount: 0, isSettled: true },
+      };
+      await this.sessions.save(session);
+      return session;
     });
   }
 
@@ -182,17 +173,13 @@ export class EnvironmentManager {
       if (lease.number !== session.lease.number + 1) throw overtaken();
       this.#requireInTime(lease);
       requireFits(session, lease);
-      await this.#promise(lease, session);
-      try {
-        const now = this.now();
-        bill(session, now, await measureUse(session, this.#machineOf(session)));
-        session.lease = lease;
-        session.signed = signed;
-        resumeIfPaid(session, now);
-        await this.sessions.save(session);
-      } finally {
-        this.#promised.delete(session.id);
-      }
+      using _place = await this.rooms.promise(lease, session);
+      const now = this.now();
+      bill(session, now, await this.#measureUse(session));
+      session.lease = lease;
+      session.signed = signed;
+      resumeIfPaid(session, now);
+      await this.sessions.save(session);
       return session;
     });
   }
@@ -221,7 +208,7 @@ export class EnvironmentManager {
       const task = await this.#findOrAdd(session, asked);
       if (task.deployment === undefined) return task;
       try {
-        noteDomain(task, (await this.#machineOf(session).client.deploy(task.deployment)).domain);
+        noteDomain(task, (await this.rooms.machineOf(session).client.deploy(task.deployment)).domain);
       } catch (error) {
         if (!(error instanceof XenoError) || error.code === "server-unreachable") throw error;
         session.tasks.splice(session.tasks.indexOf(task), 1);
@@ -266,7 +253,7 @@ export class EnvironmentManager {
     return await this.#queues.run(id, async () => {
       const session = this.sessions.get(id, keyId);
       if (session.state === "ending" || session.state === "ended") return session;
-      bill(session, this.now(), await measureUse(session, this.#machineOf(session)));
+      bill(session, this.now(), await this.#measureUse(session));
       endSession(session, "client");
       await this.sessions.save(session);
       return session;
@@ -277,7 +264,7 @@ export class EnvironmentManager {
   async readLog(client: string, id: string, taskId: string, bytes: number): Promise<string> {
     const session = this.sessions.get(id, client);
     const { domain } = this.findTask(session, taskId);
-    return domain === undefined ? "" : await this.#machineOf(session).client.log(domain, bytes);
+    return domain === undefined ? "" : await this.rooms.machineOf(session).client.log(domain, bytes);
   }
 
   findTask(session: Session, id: string): SessionTask {
@@ -289,95 +276,30 @@ export class EnvironmentManager {
   /** What is due for every session: time passes, charges are sent, domains follow. Call it every second or so. */
   async tick(): Promise<void> {
     const open = this.sessions.list().filter(({ state }) => state !== "ended");
-    await Promise.all(open.map((session) => this.#queues.run(session.id, () => this.#look(session))));
+    await Promise.all(open.map((session) => this.#queues.run(session.id, () => this.#caretaker.look(session))));
   }
 
   async idle(): Promise<void> {
     await this.#queues.idle();
   }
 
-  async #look(session: Session): Promise<void> {
-    if (session.pending.length > 0) await this.#try(session, () => this.#send(session));
-    const { chargeSeconds = 60 } = this.options.configuration;
-    // No charge is made while another waits, until the money or the term is over: a XenoCorp that was away gets one for all of it.
-    const chargeMs = session.pending.length > 0 ? Number.POSITIVE_INFINITY : chargeSeconds * 1000;
-    const isDue = session.state === "active" && this.now() >= whenDue(session, chargeMs);
-    const used = isDue ? await measureUse(session, this.#machineOf(session)) : undefined;
-    if (advance(session, this.now(), chargeMs, used)) {
-      await this.sessions.save(session);
-      await this.#try(session, () => this.#send(session));
-    }
-    if (!session.isSettled) await this.#try(session, () => this.#keeper.keep(session, this.#machineOf(session)));
-    if (session.state === "ending" && session.isSettled && session.pending.length === 0)
-      await this.#try(session, () => this.#conclude(session));
-  }
-
-  async #conclude(session: Session): Promise<void> {
-    await closeOrders(session, this.#sending());
-    session.state = "ended";
-    session.ended = this.now();
-    await this.sessions.save(session);
-  }
-
-  #send(session: Session): Promise<void> {
-    return sendCharges(session, this.#sending());
-  }
-
-  /** What does not work now is tried again at the next look. */
-  async #try(session: Session, act: () => Promise<void>): Promise<void> {
-    await act().catch((error) => this.options.log(`session ${session.id}: ${(error as Error).message}`));
-  }
-
-  #sending() {
-    const { log } = this.options;
-    return { corporations: this.corporations, save: (session: Session) => this.sessions.save(session), log };
+  #measureUse(session: Session) {
+    return measureUse(session, this.rooms.machineOf(session));
   }
 
   #taking(): OrderTaking {
     return { corporations: this.corporations, sessions: this.sessions.list(), now: this.now() };
   }
 
-  /** (N3): what a lease needs is its own from then on. Returns the machine. */
-  async #promise({ session: id, resources }: Lease, known?: Session): Promise<string> {
-    return await this.#queues.run(admissionQueue, async () => {
-      if (known === undefined) this.sessions.requireRoom();
-      const { machine } = await this.#findRoom(resources, known);
-      this.#promised.set(id, { id, machine: machine.name, resources });
-      return machine.name;
-    });
-  }
-
-  /** A session that there is stays on its machine. */
-  async #findRoom(resources: SessionResources, known?: Session) {
-    const machines = known === undefined ? this.options.machines : [this.#machineOf(known)];
-    const rooms = await measureRooms(machines, this.#listPromised());
-    return chooseMachine(rooms, known === undefined ? resources : growthTo(resources, known.lease.resources));
-  }
-
-  #listPromised(): Promised[] {
-    const kept = this.sessions.list().filter(({ state }) => state !== "ended");
-    const promised = new Map(
-      kept.map(({ id, machine, lease }): [string, Promised] => [id, { id, machine, resources: lease.resources }]),
-    );
-    for (const [id, promise] of this.#promised) promised.set(id, promise);
-    return [...promised.values()];
-  }
-
-  #machineOf({ id, machine: name }: Session): Machine {
-    const machine = this.options.machines.find((candidate) => candidate.name === name);
-    if (machine !== undefined) return machine;
-    throw new XenoError("machine-unknown", `the session ${id} is on ${name}, which is not sold here any more`, {
-      hint: "its operator can put it back into the configuration",
-    });
-  }
-
   #describe(session: Session, { id, kind, asked }: AskedTask, hash: string): SessionTask {
     const kernel = findKernel(this.options.configuration.environments, session.lease.requirements);
     const left = whatIsLeft(session);
     const described = findTaskManager(kind).describe(asked, { session, left, kernel });
-    const deployment: Deployment = { id: requestOf(session.id, id), ...described };
+    session.taskCount++;
+    const request = nameRequest(session.id, session.taskCount);
+    const deployment: Deployment = { id: request, ...described };
     const { memoryMiB, cpu } = deployment;
-    return { id, kind, hash, memoryMiB, cpuMsPerSecond: cpu?.meanMsPerSecond ?? 0, deployment };
+    return { id, kind, request, hash, memoryMiB, cpuMsPerSecond: cpu?.meanMsPerSecond ?? 0, deployment };
   }
 
   async #verify({ keyId, publicKey }: Caller, signed: SignedLease): Promise<Lease> {
@@ -402,13 +324,6 @@ function requireActive({ id, state, reason }: Session): void {
   throw new XenoError("session-suspended", `the session ${id} is suspended: ${reason}`, {
     hint: reason === "dry" ? "top it up" : "renew it",
   });
-}
-
-/** What it needs beside what it has already. */
-function growthTo(wanted: SessionResources, has: SessionResources): SessionResources {
-  const names = Object.keys(wanted) as (keyof SessionResources)[];
-  const growth = names.map((name) => [name, Math.max(0, wanted[name] - has[name])]);
-  return Object.fromEntries(growth) as SessionResources;
 }
 
 function overtaken(): XenoError {

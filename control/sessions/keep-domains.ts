@@ -9,7 +9,7 @@
  */
 import { XenoError } from "../../cowfs/errors.ts";
 import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
-import { type Machine, requestOf } from "./machines.ts";
+import type { Machine } from "./machines.ts";
 import type { Session, SessionTask } from "./session.ts";
 
 export interface KeeperOptions {
@@ -44,7 +44,7 @@ export class DomainKeeper {
     const domains = await machine.client.domains();
     let isSettled = true;
     for (const task of [...session.tasks]) {
-      const request = requestOf(session.id, task.id);
+      const { request } = task;
       const domain = domains.find(({ deployment }) => deployment.id === request);
       if (domain !== undefined) noteDomain(task, domain.name);
       const isDone = (await this.#isIdle(request, machine)) && (await this.#keepOne(session, task, domain, machine));
@@ -65,7 +65,7 @@ export class DomainKeeper {
     domain: DomainRecord | undefined,
     { client }: Machine,
   ): Promise<boolean> {
-    const request = requestOf(session.id, task.id);
+    const { request } = task;
     if (task.isEnding || session.state === "ending" || session.state === "ended") {
       if (domain === undefined) return true;
       await this.#begin(request, () => client.remove(domain.name));
@@ -73,7 +73,8 @@ export class DomainKeeper {
     }
     if (session.state === "suspended") return await this.#holdBack(session, task, domain, client);
     if (domain === undefined) return await deployAgain(task, client);
-    if (!task.isHeldBack) return true;
+    // Xenod takes back what it cannot deploy: that is seen when it is gone.
+    if (!task.isHeldBack) return domain.state !== "deploying";
     if (domain.state === "running" && domain.operation === undefined) {
       task.isHeldBack = false;
       return true;
@@ -95,7 +96,7 @@ export class DomainKeeper {
       task.isHeldBack = true;
       await this.#options.save(session);
     }
-    const request = requestOf(session.id, task.id);
+    const { request } = task;
     const failures = this.#underWay.get(request)?.failures ?? 0;
     await this.#begin(request, () =>
       failures < maxSuspendFailures ? client.suspend(domain.name) : client.stop(domain.name, stopGraceMs),
@@ -142,21 +143,23 @@ export function noteDomain(task: SessionTask, domain: string): void {
   task.deployment = undefined;
 }
 
-/** Of a task whose deployment was cut off before Xenod had answered. Always true. */
+/** Of a task without a domain: its deployment was cut off before Xenod had answered, or failed afterwards. */
 async function deployAgain(task: SessionTask, client: Machine["client"]): Promise<boolean> {
   if (task.error !== undefined) return true;
-  if (task.deployment === undefined) {
-    task.error = { code: "domain-unknown", message: `its domain ${task.domain} is gone` };
-    return true;
-  }
   try {
-    noteDomain(task, (await client.deploy(task.deployment)).domain);
+    if (task.deployment !== undefined) noteDomain(task, (await client.deploy(task.deployment)).domain);
+    else {
+      const deploying = (await client.tasks()).find((begun) => begun.request === task.request);
+      if (deploying?.state === "running") return false;
+      const { code = "domain-unknown", message = `its domain ${task.domain} is gone` } = deploying?.error ?? {};
+      task.error = { code, message };
+    }
   } catch (error) {
     if (!(error instanceof XenoError) || error.code === "server-unreachable") throw error;
     task.error = { code: error.code, message: error.message };
     task.deployment = undefined;
   }
-  return true;
+  return task.error !== undefined;
 }
 
 function isChanging({ state, operation }: DomainRecord): boolean {

@@ -33,8 +33,8 @@ export interface MachineRoom {
 }
 
 /** A session's requests to Xenod, and so its domains, have ids that begin with its own. */
-export function requestOf(session: string, task: string): string {
-  return `${session}-${task}`;
+export function nameRequest(session: string, number: number): string {
+  return `${session}-${number}`;
 }
 
 export function isOfSession({ deployment }: Pick<DomainRecord, "deployment">, session: string): boolean {

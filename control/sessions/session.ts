@@ -38,6 +38,8 @@ export interface SessionTask {
   /** Chosen by the client. */
   readonly id: string;
   readonly kind: string;
+  /** Of its deployment with Xenod, which remembers those of before: no other task ever has it. */
+  readonly request: string;
   /** Of what was asked for: the same again is the same task. */
   readonly hash: string;
   /** What of the session its domain takes. */
@@ -78,6 +80,8 @@ export interface Session {
   paid: number;
   refused: number;
   readonly tasks: SessionTask[];
+  /** How many there were. */
+  taskCount: number;
   /** Its domains are as its state wants them. */
   isSettled: boolean;
   ended?: number;

@@ -1,18 +1,9 @@
-import { createServer } from "node:net";
 import test from "ava";
 import { signAdvertisement } from "../../../control/information/advertisement.ts";
 import { InformationClient } from "../../../control/information/client.ts";
+import { choosePort } from "../../../control/network/choose-port.ts";
 import { makeKey } from "../credentials/make-key.ts";
 import { makeXeno } from "./xeno.ts";
-
-/** A port of 127.0.0.1 that nobody has now. */
-async function choosePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test("a XenoCorp is run, registered with, paid, and issues orders, from the command line", async (t) => {
   const xeno = await makeXeno(t);

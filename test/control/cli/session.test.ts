@@ -1,9 +1,9 @@
 /** Sessions from the command line: a XenoServer whose guests are the simulator's, a XenoCorp, and the commands as the README has them. */
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import test from "ava";
 import { formatMoney } from "../../../control/ledger/money.ts";
+import { choosePort } from "../../../control/network/choose-port.ts";
 import { createKey } from "../../../xenostore/keys/key-ring.ts";
 import { withCorporation } from "../corporation/running.ts";
 import { shareMachine } from "../sessions/machine.ts";
@@ -17,14 +17,6 @@ const wanted = `<?xml version="1.0" encoding="UTF-8"?>
   <QoS><MemoryMiB>128</MemoryMiB></QoS>
 </EnvironmentalRequirements>
 `;
-
-async function choosePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test("a session is leased, used, topped up, renewed and ended", async (t) => {
   await withCorporation(async ({ address: corporation, corporation: books }) => {

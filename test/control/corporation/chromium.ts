@@ -19,6 +19,8 @@ const quiet = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // A container has little of it.
+  "--disable-dev-shm-usage",
 ];
 const startMs = 120_000;
 const answerMs = 60_000;

@@ -5,6 +5,7 @@ import { createCorporationApi } from "../../../control/corporation/api.ts";
 import { CorporationClient } from "../../../control/corporation/client.ts";
 import { Corporation, type CorporationOptions } from "../../../control/corporation/corporation.ts";
 import type { Role } from "../../../control/credentials/credential.ts";
+import { choosePort } from "../../../control/network/choose-port.ts";
 import type { SigningKey } from "../../../xenostore/keys/key-ring.ts";
 import { makeFastDirectory } from "../../cowfs/fast-directory.ts";
 import { makeKey } from "../credentials/make-key.ts";
@@ -31,11 +32,7 @@ export async function withCorporation(
   const directory = makeFastDirectory();
   const key = await makeKey("corp");
   const defects: unknown[] = [];
-  // The name is the address, which is known once a socket is bound.
-  const probe = (await import("node:net")).createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
+  const port = await choosePort();
   const address = `http://127.0.0.1:${port}`;
   const corporation = await Corporation.open({
     name: address,

@@ -1,4 +1,4 @@
-/** The story that `npm start` tells, with the simulator's guests and one machine behind the three XenoServers. */
+/** The one story of the control plane, with the simulator's guests and one machine behind the three XenoServers. */
 import { rmSync } from "node:fs";
 import test from "ava";
 import { startMarket } from "../../../control/demo/market.ts";
@@ -21,8 +21,10 @@ test("two clients of two XenoCorps find, lease, deploy, run dry, pay on and end,
     { machine: { name: "c", client }, accepts: [0, 1], prices: { ...prices, session: 20_000 } },
   ];
   const said: string[] = [];
+  // What there is to say where it fails.
+  cleanup.defer(() => t.log(said.join("\n")));
   const market = await startMarket({
-    ...{ stateDirectory, sellers, chargeSeconds: 0.2, kernels: { "6.1": kernel }, cleanup },
+    ...{ stateDirectory, sellers, chargeSeconds: 1, kernels: { "6.1": kernel }, cleanup },
     log: (who, what) => void said.push(`${who}: ${what}`),
   });
   const served: string[] = [];

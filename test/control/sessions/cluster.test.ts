@@ -56,7 +56,7 @@ test("sessions go to the machine that was promised least, and one that does not 
     }
     t.deepEqual(chosen.sort(), ["a", "a", "b", "b"]);
     // Two on each, and each guest with the 96 MiB that its hypervisor takes.
-    for (const { memoryMiB } of await cluster.rooms()) t.is(memoryMiB, 1000 - 96 - 2 * (64 + 96));
+    for (const { memoryMiB } of await cluster.rooms.measure()) t.is(memoryMiB, 1000 - 96 - 2 * (64 + 96));
     await cluster.idle();
   });
 });

@@ -19,7 +19,7 @@ function sessionOf(pricePerHour: number, ends: number, orders: SessionOrder[]): 
   return {
     ...{ format: 1, id: "s", client: "k", machine: "a", created: begin, lease, signed: { offer: "", acceptance: "" } },
     ...{ state: "active", billedUntil: begin, carry: 0, orders, pending: [], charges: 0, paid: 0, refused: 0 },
-    ...{ tasks: [], isSettled: true },
+    ...{ tasks: [], taskCount: 0, isSettled: true },
   };
 }
 

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AskedOrder } from "../../../control/corporation/corporation.ts";
 import type { PolicyName } from "../../../control/corporation/policies/policies.ts";
+import { choosePort } from "../../../control/network/choose-port.ts";
 import { type OrderTexts, spendOrder } from "../../../control/orders/order.ts";
 import type { Restrictions } from "../../../control/orders/restrictions.ts";
 import { createSessionsApi } from "../../../control/sessions/api.ts";
@@ -77,11 +78,7 @@ export async function withSelling(
           ...{ key, stateDirectory: join(directory, "state"), machines: [machine], now, log: () => {} },
           ...options,
         });
-      // The address is known once it listens.
-      const probe = (await import("node:net")).createServer().listen(0, "127.0.0.1");
-      await new Promise((resolve) => probe.once("listening", resolve));
-      const { port } = probe.address() as { port: number };
-      await new Promise((resolve) => probe.close(resolve));
+      const port = await choosePort();
       const address = `http://127.0.0.1:${port}`;
       const manager = await open(address);
       const api = createSessionsApi(manager, (error) => defects.push(error), Date.now);

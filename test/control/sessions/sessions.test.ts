@@ -146,3 +146,25 @@ test.serial(
     });
   },
 );
+
+test.serial("a deployment that fails after it was begun is told, and takes nothing more of the session", async (t) => {
+  await withSelling(machine(), async ({ manager, addClient }) => {
+    const ada = await addClient();
+    const { id } = await ada.begin();
+    // What is laid over the root does not fit there.
+    const files = [{ path: "/sbin/init/below-a-file", content: "x" }];
+    const asked = { overlay: machine().overlay, files };
+    const { domain } = await ada.sessions.deploy(id, { id: "web", kind: "domain", asked });
+    await poll("the failure", async () => {
+      await manager.tick();
+      return (await ada.sessions.show(id)).tasks[0]?.state === "failed";
+    });
+    const [task] = (await ada.sessions.show(id)).tasks;
+    t.like(task, { domain, error: { code: "file-not-laid" } });
+    await ada.sessions.endTask(id, "web");
+    await manager.tick();
+    t.deepEqual((await ada.sessions.show(id)).tasks, []);
+    const again = await ada.sessions.deploy(id, { id: "web", kind: "domain", asked: { overlay: machine().overlay } });
+    await poll("the domain to run", async () => (await machine().state(again.domain)) === "running");
+  });
+});
