@@ -22,6 +22,7 @@ const entries = {
   check: { program: "scripts/check.ts" },
   soak: { program: "test/soak/main.ts", debian: ["run", "test"] },
   bench: { program: "bench/main.ts", debian: ["run", "bench"] },
+  "xen-lab": { program: "test/xen-lab/main.ts", debian: ["run", "xen"] },
   "test:fresh": { program: "scripts/test-fresh.ts", debian: ["fresh"] },
   // The user's relative paths count from where npm was called; it changes to the checkout before it calls us.
   xeno: { program: "control/cli/main.ts", cwd: process.env.INIT_CWD },

@@ -1,0 +1,174 @@
+/**
+ * Real Xen hosts without a Xen machine: one or two QEMUs, in each Debian's Xen with this checkout's Xenod and file server in
+ * dom0. They are driven from outside through the ordinary API, and share a directory (`/lab` in dom0) that holds the
+ * XenoStore, the keys and the hosts' logs.
+ */
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { XenoError } from "../../cowfs/errors.ts";
+import { XenodClient } from "../../xenod/api/client.ts";
+import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
+import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
+import { createKey, type PublicKeyText, trustKey } from "../../xenostore/keys/key-ring.ts";
+import { Dom0Shell } from "./dom0-shell.ts";
+import { buildImages } from "./images.ts";
+import { apiPortInside, linkAddress, startXenHost, xenHostFiles } from "./xen-host.ts";
+
+export interface LabOptions {
+  /** `xen-lab` of the user's state: holds the images. */
+  readonly home: string;
+  /** Of this lab; what was in it is removed. Default: `run` of `home`, which one lab has at a time. */
+  readonly directory?: string;
+  readonly hosts: 1 | 2;
+  readonly withXenod?: boolean;
+  readonly signal: AbortSignal;
+  onProgress(step: string): void;
+}
+
+export interface LabHost {
+  readonly name: string;
+  readonly shell: Dom0Shell;
+  /** For `xeno server add`. */
+  readonly url: string;
+  /** On the link between the hosts. */
+  readonly address: string;
+}
+
+interface HostRecord {
+  readonly name: string;
+  readonly number: number;
+  readonly process: number;
+  readonly startTime: string;
+  readonly apiPort: number;
+}
+
+export const callerKey = "lab";
+const project = join(import.meta.dirname, "..", "..");
+const names = ["a", "b"];
+const recordFile = "hosts.json";
+
+/** Settles when each dom0 is up; `connectXenod` waits for Xenod. What an earlier lab left in the directory is ended first. */
+export async function startLab(options: LabOptions): Promise<LabHost[]> {
+  const { home, hosts, signal, onProgress, withXenod = true } = options;
+  const directory = options.directory ?? join(home, "run");
+  const images = await buildImages({ directory: join(home, "images"), signal, onProgress });
+  await stopLab(directory);
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await prepareKeys(directory);
+  const records: HostRecord[] = [];
+  try {
+    const linkPort = await findFreePort();
+    for (const [index, name] of names.slice(0, hosts).entries()) {
+      const number = index + 1;
+      const configuration = {
+        name,
+        state: `/var/lib/xeno/${name}`,
+        store: "/lab/store",
+        trust: "/lab/keys",
+        listen: `0.0.0.0:${apiPortInside}`,
+      };
+      await writeFile(join(directory, `${name}.json`), JSON.stringify(configuration));
+      const apiPort = await findFreePort();
+      onProgress(`starting Xen host ${name}`);
+      const child = await startXenHost({ name, number, images, project, directory, apiPort, linkPort, withXenod });
+      child.unref();
+      const startTime = await readStartTime(child.pid!);
+      if (startTime !== undefined) records.push({ name, number, process: child.pid!, startTime, apiPort });
+      await writeRecords(directory, records);
+    }
+    const started = records.map((record) => describeHost(directory, record));
+    await Promise.all(started.map((host, index) => waitForDom0(directory, host, records[index], signal)));
+    onProgress("dom0 is up");
+    return started;
+  } catch (error) {
+    await stopLab(directory);
+    throw error;
+  }
+}
+
+/** The hosts of a lab that runs. */
+export async function findLab(directory: string): Promise<LabHost[]> {
+  return (await readRecords(directory)).map((record) => describeHost(directory, record));
+}
+
+/** Ends the lab's hosts, with all that runs in them. Settles once they are gone. */
+export async function stopLab(directory: string): Promise<void> {
+  for (const { process: pid, startTime } of await readRecords(directory)) {
+    if ((await readStartTime(pid)) !== startTime) continue;
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {}
+    await waitUntilGone(pid, startTime, 30_000);
+  }
+  await rm(join(directory, recordFile), { force: true });
+}
+
+/** The API of a host's Xenod, as a caller from elsewhere has it. Waits until it answers. */
+export async function connectXenod(directory: string, host: LabHost, signal: AbortSignal): Promise<XenodClient> {
+  const serverKey = await waitForServerKey(directory, host.name, signal);
+  const identity = await loadIdentity(join(directory, "keys"), callerKey);
+  const endpoint = { url: host.url, serverKey, identity };
+  const client = new XenodClient({ endpoint, name: host.name, patienceMs: 300_000 });
+  await client.status(signal);
+  return client;
+}
+
+/** What `xeno server run` printed at its start. */
+export async function waitForServerKey(directory: string, name: string, signal: AbortSignal): Promise<PublicKeyText> {
+  for (;;) {
+    const log = await readFile(xenHostFiles(directory, name).xenodLog, "utf8").catch(() => "");
+    const [, key] = /^publicKey +(ed25519:\S+)$/m.exec(log) ?? [];
+    if (key !== undefined) return key;
+    await delay(100, undefined, { signal });
+  }
+}
+
+function describeHost(directory: string, { name, number, apiPort }: HostRecord): LabHost {
+  const shell = new Dom0Shell(xenHostFiles(directory, name).shell);
+  return { name, shell, url: `https://127.0.0.1:${apiPort}`, address: linkAddress(number) };
+}
+
+async function prepareKeys(directory: string): Promise<void> {
+  const keys = join(directory, "keys");
+  const { publicKey } = await createKey(keys, callerKey);
+  await trustKey(keys, "operators", publicKey);
+  await trustKey(keys, callerKey, publicKey);
+}
+
+async function waitForDom0(directory: string, host: LabHost, record: HostRecord, signal: AbortSignal): Promise<void> {
+  const up = new AbortController();
+  const ended = (async () => {
+    while ((await readStartTime(record.process)) === record.startTime)
+      await delay(200, undefined, { signal: up.signal });
+    const { console, complaints } = xenHostFiles(directory, host.name);
+    const said = await Promise.all([complaints, console].map((file) => readFile(file, "utf8").catch(() => "")));
+    throw new XenoError("xen-lab-not-started", `Xen host ${host.name} ended: ${said.join("\n").slice(-3000)}`);
+  })();
+  ended.catch(() => {});
+  try {
+    await Promise.race([host.shell.require("true", AbortSignal.any([signal, up.signal])), ended]);
+  } finally {
+    up.abort();
+  }
+}
+
+async function readRecords(directory: string): Promise<HostRecord[]> {
+  return await readFile(join(directory, recordFile), "utf8").then(JSON.parse, () => []);
+}
+
+async function writeRecords(directory: string, records: readonly HostRecord[]): Promise<void> {
+  const file = join(directory, recordFile);
+  await writeFile(`${file}.new`, JSON.stringify(records));
+  await rename(`${file}.new`, file);
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

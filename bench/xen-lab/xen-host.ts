@@ -1,0 +1,121 @@
+/**
+ * One Xen host: a QEMU that emulates a machine with AMD's virtualization, in which Debian's Xen 4.17 runs real guests.
+ *
+ * Four settings without which it crashes or corrupts: no SMAP and SMEP (dom0 page-faults at once), `spec-ctrl=eager-fpu` (lazy FPU
+ * switching goes wrong under TCG), no RDTSCP (PVH guests crash), and the links in dom0-init.sh.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { open, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { XenoError } from "../../cowfs/errors.ts";
+import { type LabImages, packInitramfs } from "./images.ts";
+
+export interface XenHostStart {
+  /** Names its files in the lab's directory; `a` or `b`. */
+  readonly name: string;
+  /** 1 or 2: its place on the link between the two. */
+  readonly number: number;
+  readonly images: LabImages;
+  /** The checkout that runs in dom0, as /project. */
+  readonly project: string;
+  /** Shared by the hosts and whoever drives them, as /lab. */
+  readonly directory: string;
+  /** On 127.0.0.1: the API, and the link between the hosts. */
+  readonly apiPort: number;
+  readonly linkPort: number;
+  /** Else dom0 waits for what is run in it. */
+  readonly withXenod: boolean;
+}
+
+/** Of dom0, and left for guests. */
+const dom0MiB = 832;
+const hostMiB = 1_408;
+export const apiPortInside = 7600;
+
+export function xenHostFiles(directory: string, name: string) {
+  return {
+    console: join(directory, `${name}-console.log`),
+    shell: join(directory, `${name}.sock`),
+    xenodLog: join(directory, `${name}-xenod.log`),
+    complaints: join(directory, `${name}-qemu.log`),
+    initramfs: join(directory, `${name}-initramfs.cpio`),
+  };
+}
+
+/** On the link between the hosts. */
+export function linkAddress(number: number): string {
+  return `10.99.0.${number}`;
+}
+
+/** The process is a group of its own, and goes on when this one ends. */
+export async function startXenHost(start: XenHostStart): Promise<ChildProcess> {
+  const files = xenHostFiles(start.directory, start.name);
+  for (const file of Object.values(files)) await rm(file, { force: true });
+  await writeFile(files.initramfs, await packInitramfs(start.images));
+  const complaints = await open(files.complaints, "w", 0o600);
+  try {
+    const child = spawn("qemu-system-x86_64", composeOptions(start), {
+      stdio: ["ignore", complaints.fd, complaints.fd],
+      detached: true,
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", (cause) =>
+        reject(
+          new XenoError("xen-lab-not-started", `QEMU does not start: ${cause.message}`, {
+            hint: "install Debian's qemu-system-x86",
+            cause,
+          }),
+        ),
+      );
+    });
+    return child;
+  } finally {
+    await complaints.close();
+  }
+}
+
+function composeOptions(start: XenHostStart): string[] {
+  const { name, number, images, project, directory, apiPort, linkPort, withXenod } = start;
+  const files = xenHostFiles(directory, name);
+  const words = [
+    ...[images.kernel, "console=hvc0", "loglevel=4", "mitigations=off", "cryptomgr.notests", "random.trust_cpu=on"],
+    ...["net.ifnames=0", "panic=-1", `lab.host=${name}`, `lab.address=${linkAddress(number)}/24`],
+    ...(withXenod ? ["lab.xenod"] : []),
+  ];
+  const xenWords = [
+    ...[`dom0_mem=${dom0MiB}M,max:${dom0MiB}M`, "console=com1", "com1=115200,8n1", "spec-ctrl=eager-fpu"],
+    ...["bootscrub=off", "noreboot"],
+  ];
+  const share = (id: string, path: string, options: string) => [
+    ...["-fsdev", `local,id=${id},path=${escapeValue(path)},security_model=none${options}`],
+    ...["-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`],
+  ];
+  return [
+    ...["-name", `xen-lab-${name}`, "-accel", "tcg,thread=multi", "-cpu", "max,-smap,-smep,-rdtscp"],
+    ...["-smp", "1", "-m", `${hostMiB}M`, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-serial", `file:${files.console}`],
+    ...["-kernel", images.xen, "-append", xenWords.join(" ")],
+    ...["-initrd", `${escapeValue(words.join(" "))},${escapeValue(files.initramfs)}`],
+    ...["-drive", `file=${escapeValue(images.disk)},format=raw,if=none,id=disk,snapshot=on`],
+    ...["-device", "virtio-blk-pci,drive=disk"],
+    ...["-netdev", `user,id=api,hostfwd=tcp:127.0.0.1:${apiPort}-:${apiPortInside}`],
+    ...["-device", "virtio-net-pci,netdev=api,romfile="],
+    ...["-netdev", `socket,id=link,${number === 1 ? "listen" : "connect"}=127.0.0.1:${linkPort}`],
+    ...["-device", `virtio-net-pci,netdev=link,mac=02:78:65:6e:02:0${number},romfile=`],
+    ...share("project", project, ",readonly=on"),
+    ...share("lab", directory, ""),
+    ...[
+      "-device",
+      "virtio-serial-pci",
+      "-chardev",
+      `socket,id=shell,path=${escapeValue(files.shell)},server=on,wait=off`,
+    ],
+    ...["-device", "virtserialport,chardev=shell,name=shell"],
+  ];
+}
+
+/** QEMU's option syntax: a comma ends a value, two of them are one. */
+function escapeValue(value: string): string {
+  return value.replaceAll(",", ",,");
+}
