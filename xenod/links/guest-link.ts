@@ -8,7 +8,8 @@
  *       |
  *     XenoServer's namespace   d…            route to the guest's address
  *
- * The namespace is the guest's identity: what arrives on its tap0 is from this guest and no other.
+ * The namespace is the guest's identity: what arrives on its tap0 is from this guest and no other. Where the hypervisor brings a
+ * device of its own (Xen's vif, a new one after each reset), tap0 is a bridge whose only port that is: all else stays.
  *
  * Invariants: (L1) nothing enters by tap0 but frames of the guest's MAC with one of its addresses as source; (L2) the guest
  * reaches nothing of its XenoServer but the file server's port on the link's address; (L3) nothing but the guest's routable
@@ -47,6 +48,8 @@ export interface LinkSpecification {
   readonly isOnHost?: boolean;
   /** What the guest believes that address to be: it was resumed here, where its own is another's. The link translates. */
   readonly guestAddress?: string;
+  /** What tap0 is: see `HypervisorFeatures.link`. Default: a tap device. */
+  readonly kind?: "tap" | "bridge";
   /** The most that the guest sends, and the most that it receives, beside its root. Default: what there is. */
   readonly peakKbitPerSecond?: number;
 }
@@ -65,7 +68,7 @@ const uplinkHop = { inner: "169.254.2.2", outer: "169.254.2.1" };
 
 /** Makes the link, or finds it made. The XenoServer's namespace exists (switch.ts). */
 export async function createLink(specification: LinkSpecification): Promise<GuestLink> {
-  const { prefix, server, domain } = specification;
+  const { prefix, server, domain, kind = "tap" } = specification;
   const address = specification.address && checkAddress(specification.address, `the address of ${domain}`);
   const inside = specification.guestAddress && checkAddress(specification.guestAddress, `the old address of ${domain}`);
   const own = address && (inside ?? address);
@@ -83,7 +86,9 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
       "net/ipv4/conf/all/send_redirects=0",
     ],
     devices: [
-      `tuntap add dev ${tapName} mode tap vnet_hdr`,
+      kind === "tap"
+        ? `tuntap add dev ${tapName} mode tap vnet_hdr`
+        : `link add ${tapName} type bridge stp_state 0 forward_delay 0`,
       `link set ${tapName} address ${serverMac} txqueuelen 1000 up`,
       `addr add ${serverAddress}/${linkPrefixLength} dev ${tapName}`,
       `neigh replace ${guestLinkAddress} lladdr ${guestMac} dev ${tapName} nud permanent`,

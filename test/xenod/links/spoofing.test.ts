@@ -1,12 +1,12 @@
 /** A real guest that says it is another: what it sends under other names goes nowhere. */
 import test from "ava";
-import { execa } from "execa";
 import { createQemuHypervisor } from "../../../xenod/hypervisors/qemu/qemu.ts";
 import { createLink } from "../../../xenod/links/guest-link.ts";
-import { applyRules, namespacePath } from "../../../xenod/links/namespaces.ts";
+import { applyRules } from "../../../xenod/links/namespaces.ts";
 import { claimPrefix, sweepLinks } from "../../../xenod/links/sweep.ts";
 import { createSwitch, joinSwitch } from "../../../xenod/links/switch.ts";
 import { GuestShell, prepareGuest, waitForConsole } from "../test-guest.ts";
+import { countSources, readCounts } from "./counting.ts";
 
 const prefix = `xeno-spoof-${process.pid}`;
 const own = "10.77.1.1";
@@ -62,24 +62,3 @@ test("a guest is heard under its own addresses only, and reaches no other guest'
   t.is((await readCounts(server))[own], before);
   await domain.destroy();
 });
-
-function countSources(device: string, sources: readonly string[]): string {
-  const counters = sources.map((source) => `iifname "${device}" ip saddr ${source} counter`).join("\n    ");
-  return `table ip count {
-  chain in {
-    type filter hook prerouting priority -500; policy accept;
-    ${counters}
-  }
-}`;
-}
-
-/** Packets by source address. */
-async function readCounts(namespace: string): Promise<Record<string, number>> {
-  const options = [`--net=${namespacePath(namespace)}`, "nft", "-n", "list", "table", "ip", "count"];
-  const { stdout } = await execa("nsenter", options, {
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-    extendEnv: false,
-  });
-  const counts = [...stdout.matchAll(/ip saddr (\S+) counter packets (\d+)/g)];
-  return Object.fromEntries(counts.map(([, source, packets]) => [source, Number(packets)]));
-}
