@@ -13,7 +13,36 @@ import type { DomainSpecification } from "../../xenod/hypervisors/hypervisor.ts"
 import { destroyForcibly, openConsole } from "../../xenod/hypervisors/qemu/qemu.ts";
 import { openCachedKernel } from "../templates/kernel/cached-kernel.ts";
 
-const init = `#!/bin/busybox sh
+/** `load` brings the link's device up; `button` hears that the guest is to power off, unless the guest is deaf. */
+const devices = {
+  virtio: {
+    load: `while read -r module; do insmod "/modules/$module"; done </modules/virtio
+`,
+    button: `case " $(cat /proc/cmdline) " in
+  *" test.deaf "*) ;;
+  *) exec 3</dev/input/event0 # open before anyone is told: an event goes to those who have the device open
+    (dd bs=24 count=1 of=/dev/null && poweroff -f) <&3 2>/dev/null & ;;
+esac
+`,
+  },
+  // Xen's button is a program that the kernel runs.
+  xen: {
+    load: `while read -r module; do insmod "/modules/$module"; done </modules/xen
+until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done
+`,
+    button: `mkdir -p /sbin
+case " $(cat /proc/cmdline) " in
+  *" test.deaf "*) ;;
+  *) printf '#!/bin/busybox sh\\nexec /bin/poweroff -f\\n' >/sbin/poweroff; chmod 755 /sbin/poweroff ;;
+esac
+`,
+  },
+} as const;
+
+type DeviceKind = keyof typeof devices;
+
+function composeInit(kind: DeviceKind): string {
+  return `#!/bin/busybox sh
 export PATH=/bin
 /bin/busybox mount -t devtmpfs none /dev
 exec </dev/console >/dev/console 2>&1
@@ -21,32 +50,44 @@ exec </dev/console >/dev/console 2>&1
 mount -t proc none /proc
 mount -t sysfs none /sys
 stty -echo
-while read -r module; do insmod "/modules/$module"; done </modules/virtio
-ip link set lo up
+${devices[kind].load}ip link set lo up
 ip addr add 169.254.1.2/30 dev eth0
 ip link set eth0 up
-case " $(cat /proc/cmdline) " in
-  *" test.deaf "*) ;;
-  *) exec 3</dev/input/event0 # open before anyone is told: an event goes to those who have the device open
-    (dd bs=24 count=1 of=/dev/null && poweroff -f) <&3 2>/dev/null & ;;
-esac
-echo "guest is up"
+${devices[kind].button}echo "guest is up"
 # Not a shell on the terminal: that prompts, edits lines, and takes a read which a signal ended for the end of its input.
 while :; do IFS= read -r line && eval "$line" </dev/null; done
 `;
+}
 
 export type TestSpecification = Omit<DomainSpecification, "link">;
 
-/** A directory and all but the link of a domain; whatever runs there ends with the test. */
-export async function prepareGuest(t: ExecutionContext, name: string, options = ""): Promise<TestSpecification> {
+export interface OtherHypervisor {
+  readonly devices: DeviceKind;
+  end(name: string, directory: string): Promise<void>;
+}
+
+const ownHypervisor: OtherHypervisor = {
+  devices: "virtio",
+  end: (_name, directory) => destroyForcibly(directory),
+};
+
+/** A directory and all but the link of a domain; whatever runs there ends with the test. `hypervisor`: where it is no QEMU. */
+export async function prepareGuest(
+  t: ExecutionContext,
+  name: string,
+  options = "",
+  hypervisor = ownHypervisor,
+): Promise<TestSpecification> {
   const kernel = await openCachedKernel();
   const directory = await mkdtemp(join(tmpdir(), "xeno-guest-"));
   t.teardown(async () => {
-    await destroyForcibly(directory);
+    await hypervisor.end(name, directory);
     await rm(directory, { recursive: true, force: true });
   });
   // The kernel unpacks archives that follow each other; the later file of a name stays.
-  const ours = writeArchive([{ path: "init", kind: "file", mode: 0o755, data: Buffer.from(init) }]);
+  const ours = writeArchive([
+    { path: "init", kind: "file", mode: 0o755, data: Buffer.from(composeInit(hypervisor.devices)) },
+  ]);
   const initramfs = join(directory, "initramfs.cpio");
   await writeFile(initramfs, Buffer.concat([await readFile(kernel.initramfs), ours]));
   const commandLine = `${kernel.commandLine} ${options}`;

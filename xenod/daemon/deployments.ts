@@ -82,7 +82,7 @@ export class Deployments {
     if (all.length >= maxDomains)
       throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
     const name = chooseName(deployment, (candidate) => records.find(candidate) !== undefined);
-    admit(deployment, all);
+    admit(deployment, all, await this.#host.hypervisor.memory?.());
     admitPorts(
       deployment,
       this.#host.ports,
@@ -136,7 +136,7 @@ export class Deployments {
           throw new XenoError("domain-busy", `domain ${name} is ${record.state}`, {
             hint: "xeno ps shows what it does",
           });
-        admit(record.deployment, records.list());
+        admit(record.deployment, records.list(), await this.#host.hypervisor.memory?.());
         admitPorts(
           record.deployment,
           this.#host.ports,

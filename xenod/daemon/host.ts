@@ -48,7 +48,8 @@ export function describeLinkOf(host: Host, name: string) {
 
 /** A domain's link as it is made, each time the same. */
 export function describeGuestLink(host: Host, { name, address, guestAddress, deployment }: DomainRecord) {
-  return { ...describeLinkOf(host, name), address, guestAddress, ports: deployment.ports, ...deployment.network };
+  const { link: kind } = host.hypervisor.features;
+  return { ...describeLinkOf(host, name), kind, address, guestAddress, ports: deployment.ports, ...deployment.network };
 }
 
 /** A domain's root as its file server is asked for it, each time the same. */

@@ -1,7 +1,8 @@
 /** What can be seen of a domain from outside: its record, its console, what it printed. */
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { connect } from "node:net";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ExportStatus } from "../file-server/protocol.ts";
@@ -12,7 +13,7 @@ import type { Host } from "./host.ts";
 
 /** A domain as it is shown. */
 export interface DomainView extends DomainRecord {
-  /** Unix socket of the serial console, one client at a time, while the guest runs. */
+  /** Unix socket of the serial console, one client at a time, while the guest runs and where the hypervisor has one. */
   readonly console?: string;
   readonly export?: ExportStatus;
   /** Of its guest, while it runs. */
@@ -24,10 +25,10 @@ const consoleDeadlineMs = 2_000;
 export async function describeView(host: Host, name: string): Promise<DomainView> {
   const record = host.records.get(name);
   const exported = record.exported ? await host.fileServer.getExport(name).catch(() => undefined) : undefined;
-  const files = domainFiles(host.records.directoryOf(name));
+  const { console } = domainFiles(host.records.directoryOf(name));
   return {
     ...withoutContents(record),
-    console: record.state === "running" ? files.console : undefined,
+    console: record.state === "running" && existsSync(console) ? console : undefined,
     export: exported,
     // It may just be ending.
     usage: await host.domains
@@ -61,13 +62,13 @@ export async function readConsoleLog({ records }: Host, name: string, maxBytes: 
 }
 
 /** The serial console of a running domain, one client at a time. Throws `domain-stopped`, `console-unreachable`. */
-export async function openConsole({ records }: Host, name: string): Promise<Duplex> {
+export async function openConsole({ records, domains }: Host, name: string): Promise<Duplex> {
   const record = records.get(name);
-  if (record.state !== "running")
+  const console = record.state === "running" ? domains.get(name)?.openConsole() : undefined;
+  if (console === undefined)
     throw new XenoError("domain-stopped", `domain ${name} does not run: it is ${record.state}`);
-  const console = connect(domainFiles(records.directoryOf(name)).console);
   try {
-    await once(console, "connect", { signal: AbortSignal.timeout(consoleDeadlineMs) });
+    if (console instanceof Socket) await once(console, "connect", { signal: AbortSignal.timeout(consoleDeadlineMs) });
     return console;
   } catch (cause) {
     console.destroy();

@@ -86,7 +86,7 @@ export class Suspensions {
           hint: "stop it first, or resume the checkpoint as another domain: --as NAME",
         });
       const manifest = await records.checkpointsOf(name).get(checkpoint);
-      this.#admit(record, manifest);
+      await this.#admit(record, manifest);
       intendResume(record, manifest);
       await records.save(record);
       return manifest;
@@ -129,7 +129,7 @@ export class Suspensions {
       if (records.list().length >= maxDomains)
         throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
       chooseName(record.deployment, (candidate) => records.find(candidate) !== undefined);
-      this.#admit(record, manifest);
+      await this.#admit(record, manifest);
       intendResume(record, manifest);
       await records.save(record);
     });
@@ -163,7 +163,7 @@ export class Suspensions {
       if (records.list().length >= maxDomains)
         throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
       const described = describeFetched(this.#host, found.manifest, name, id);
-      admit(described.deployment, records.list());
+      admit(described.deployment, records.list(), await this.#host.hypervisor.memory?.());
       await records.save(described);
       return described;
     });
@@ -189,10 +189,10 @@ export class Suspensions {
   }
 
   /** Room for it, and an address: the one that the guest has, where that is free. */
-  #admit(record: DomainRecord, { deployment, guestAddress }: CheckpointManifest): void {
+  async #admit(record: DomainRecord, { deployment, guestAddress }: CheckpointManifest): Promise<void> {
     const { records, pool } = this.#host;
     const all = records.list();
-    admit(deployment, all);
+    admit(deployment, all, await this.#host.hypervisor.memory?.());
     admitPorts(
       record.deployment,
       this.#host.ports,

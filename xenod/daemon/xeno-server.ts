@@ -33,6 +33,7 @@ import { countGuestMemory, measureRoom, type Room } from "../resources/admission
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
 import type { PortSettings } from "./admit-ports.ts";
+import { chooseHypervisor } from "./choose-hypervisor.ts";
 import type { Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
@@ -45,7 +46,6 @@ import { type MigrationRequest, Migrations } from "./migrations/migrations.ts";
 import type { TargetEnd } from "./migrations/target-end.ts";
 import { NeededTrees } from "./needed-trees.ts";
 import { type DomainView, describeView, openConsole, readConsoleLog, withoutContents } from "./observe-domain.ts";
-import { createProbingQemu } from "./probing-qemu.ts";
 import { reconcile } from "./reconcile.ts";
 import { Restarts } from "./restarts.ts";
 import { StorePins } from "./store-pins.ts";
@@ -76,7 +76,7 @@ export interface XenoServerOptions {
   readonly ports?: PortSettings;
   /** Told to new guests. */
   readonly nameServers?: readonly string[];
-  /** Default: QEMU, with KVM where that really works. */
+  /** Default: Xen where this is its dom0, else QEMU, with KVM where that really works. */
   readonly hypervisor?: Hypervisor;
   /** How long a migration's task waits for a XenoServer that does not answer. Default 30,000. */
   readonly migrationPatienceMs?: number;
@@ -199,7 +199,7 @@ export class XenoServer {
         isOnHost: false,
         range: options.namespace === undefined ? undefined : { first: 1, last: 65_535 },
       },
-      hypervisor: options.hypervisor ?? createProbingQemu(),
+      hypervisor: options.hypervisor ?? chooseHypervisor(),
       fileServer: new FileServerClient(stateDirectory),
       draining: new Draining(options.name, join(stateDirectory, "draining.json")),
       records: new DomainRecords(join(stateDirectory, "domains"), (name, record) => {
@@ -392,6 +392,7 @@ export class XenoServer {
     const counts: Record<string, number> = {};
     for (const { state } of records) counts[state] = (counts[state] ?? 0) + 1;
     const seen = await this.readFileServerStatus();
+    const memory = await this.#host.hypervisor.memory?.();
     const fileServer =
       seen === undefined ? { problem: "it does not answer" } : { keeper: seen.keeper, worker: seen.worker };
     return {
@@ -399,8 +400,8 @@ export class XenoServer {
       process: process.pid,
       started: this.#started,
       hypervisor: this.#host.hypervisor.kind,
-      memoryMiB: { total: Math.floor(totalmem() / 1024 / 1024), guests: countGuestMemory(records) },
-      room: measureRoom(records),
+      memoryMiB: { total: Math.floor(memory?.totalMiB ?? totalmem() / 1024 / 1024), guests: countGuestMemory(records) },
+      room: measureRoom(records, memory),
       isDraining: this.#host.draining.isDraining,
       domains: counts,
       fileServer,

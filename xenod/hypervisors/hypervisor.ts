@@ -1,5 +1,5 @@
 /**
- * What Xenod needs of a hypervisor. Drivers are plug-ins: `qemu`, `simulator`, and `xl` to come; one conformance suite runs
+ * What Xenod needs of a hypervisor. Drivers are plug-ins: `qemu`, `xl` and `simulator`; one conformance suite runs
  * over all of them (test/xenod/hypervisors/conformance.ts).
  *
  * Invariants, which every driver keeps:
@@ -28,7 +28,7 @@ export interface DomainSpecification {
   readonly kernel: string;
   readonly initramfs: string;
   readonly commandLine: string;
-  /** The network namespace that holds the guest's tap device, and the device's name. */
+  /** The network namespace that holds the guest's end of its link, and the device's name: see `HypervisorFeatures.link`. */
   readonly link: { readonly namespace: string; readonly tap: string; readonly mac: string };
 }
 
@@ -99,6 +99,8 @@ export interface HypervisorFeatures {
   /** `share`: the processor time changes, the number of CPUs does not. */
   readonly cpuResize: "share" | "none";
   readonly liveMigration: boolean;
+  /** What it joins a guest to, in its link's namespace: a tap device that it opens, or a bridge that it adds a port to. */
+  readonly link: "tap" | "bridge";
 }
 
 export interface Hypervisor {
@@ -115,4 +117,11 @@ export interface Hypervisor {
   receive(specification: DomainSpecification, from: Duplex, platform: string, signal: AbortSignal): Promise<Domain>;
   /** The domain of an earlier life of Xenod, or undefined when none runs. */
   find(name: string, directory: string): Promise<Domain | undefined>;
+  /** Of the host's memory, what there is and what a new guest could have; where it is not the operating system that knows. */
+  memory?(): Promise<HostMemory>;
+}
+
+export interface HostMemory {
+  readonly totalMiB: number;
+  readonly freeMiB: number;
 }

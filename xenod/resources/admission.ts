@@ -4,6 +4,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { minQuotaBytes } from "../../cowfs/journals/checkpoints.ts";
 import type { Deployment } from "../daemon/deployment.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
+import type { HostMemory } from "../hypervisors/hypervisor.ts";
 
 const mebibyte = 1024 * 1024;
 /** What a guest's QEMU takes beside the guest's memory. */
@@ -18,9 +19,12 @@ export function isUp(state: DomainRecord["state"]): boolean {
   return state !== "stopped" && state !== "crashed" && state !== "suspended";
 }
 
-/** Throws `memory-short`, `cpu-short`, `cpu-invalid` or `quota-invalid`. `records`: all domains of this XenoServer. */
-export function admit(wanted: Wanted, records: readonly DomainRecord[]): void {
-  admitMemory(wanted.memoryMiB, records);
+/**
+ * Throws `memory-short`, `cpu-short`, `cpu-invalid` or `quota-invalid`. `records`: all domains of this XenoServer. `memory`: where
+ * the hypervisor knows better than the operating system that we run in.
+ */
+export function admit(wanted: Wanted, records: readonly DomainRecord[], memory = readOwnMemory()): void {
+  admitMemory(wanted.memoryMiB, records, memory);
   admitCpu(wanted, records);
   admitQuota(wanted);
 }
@@ -45,19 +49,23 @@ export interface Room {
   readonly cpuMsPerSecond: { readonly left: number; readonly total: number };
 }
 
-export function measureRoom(records: readonly DomainRecord[]): Room {
-  const memoryMiB = Math.floor((totalmem() / mebibyte) * guestShare);
+export function measureRoom(records: readonly DomainRecord[], { totalMiB, freeMiB } = readOwnMemory()): Room {
+  const memoryMiB = Math.floor(totalMiB * guestShare);
   const cpuMsPerSecond = Math.floor(availableParallelism() * 1000 * guestShare);
   // Guests of others, and everything else on the host.
-  const memoryLeft = Math.min(memoryMiB - countGuestMemory(records), Math.floor(freemem() / mebibyte));
+  const memoryLeft = Math.min(memoryMiB - countGuestMemory(records), Math.floor(freeMiB));
   return {
     memoryMiB: { left: Math.max(0, memoryLeft), total: memoryMiB },
     cpuMsPerSecond: { left: Math.max(0, cpuMsPerSecond - countPromisedCpu(records)), total: cpuMsPerSecond },
   };
 }
 
-function admitMemory(memoryMiB: number, records: readonly DomainRecord[]): void {
-  const { left } = measureRoom(records).memoryMiB;
+function readOwnMemory(): HostMemory {
+  return { totalMiB: totalmem() / mebibyte, freeMiB: freemem() / mebibyte };
+}
+
+function admitMemory(memoryMiB: number, records: readonly DomainRecord[], memory: HostMemory): void {
+  const { left } = measureRoom(records, memory).memoryMiB;
   if (memoryMiB + overheadMiB <= left) return;
   const fits = Math.max(0, left - overheadMiB);
   throw new XenoError(

@@ -77,7 +77,7 @@ export class TargetEnd {
     const admitted = await host.queues.run(admissionQueue, () =>
       host.queues.run(name, async () => {
         this.#ending.throwIfAborted();
-        const record = admitOffer(host, from, migration, offer);
+        const record = await admitOffer(host, from, migration, offer);
         if (this.#receptions.size >= maxReceptions)
           throw new XenoError("receptions-full", `${maxReceptions} domains are on their way here`, { hint: "wait" });
         await host.records.save(record);
@@ -394,14 +394,20 @@ export class TargetEnd {
   }
 }
 
-function admitOffer(host: Host, from: string, migration: MigrationId, offer: MigrationOffer): DomainRecord {
+async function admitOffer(
+  host: Host,
+  from: string,
+  migration: MigrationId,
+  offer: MigrationOffer,
+): Promise<DomainRecord> {
   const { domain: name, deployment, task, overlayTree, kernelTree, guestAddress, restarts, steps } = offer;
   host.draining.refuse();
+  const memory = await host.hypervisor.memory?.();
   const all = host.records.list();
   if (all.length >= maxDomains)
     throw new XenoError("domains-full", `this XenoServer keeps ${maxDomains} domains`, { hint: "remove some" });
   chooseName({ ...deployment, name }, (candidate) => host.records.find(candidate) !== undefined);
-  admit(deployment, all);
+  admit(deployment, all, memory);
   const up = all.filter(({ state }) => isUp(state));
   admitPorts(deployment, host.ports, up);
   const address = host.pool?.choose((candidate) => all.some((record) => record.address === candidate), guestAddress);

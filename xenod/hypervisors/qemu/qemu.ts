@@ -13,7 +13,12 @@ export interface QemuOptions {
   readonly qemu?: string;
 }
 
-export const qemuFeatures: HypervisorFeatures = { memoryResize: "balloon", cpuResize: "share", liveMigration: true };
+export const qemuFeatures: HypervisorFeatures = {
+  memoryResize: "balloon",
+  cpuResize: "share",
+  liveMigration: true,
+  link: "tap",
+};
 
 export function createQemuHypervisor({ accelerator, qemu = "qemu-system-x86_64" }: QemuOptions): Hypervisor {
   async function start(specification: DomainSpecification, image: Readable | undefined, signal: AbortSignal) {

@@ -21,7 +21,12 @@ export interface SimulatorOptions {
   onOperation?(operation: SimulatorOperation, domain: string): void | Promise<void>;
 }
 
-const features: HypervisorFeatures = { memoryResize: "balloon", cpuResize: "share", liveMigration: true };
+const features: HypervisorFeatures = {
+  memoryResize: "balloon",
+  cpuResize: "share",
+  liveMigration: true,
+  link: "tap",
+};
 
 export function createSimulator(options: SimulatorOptions = {}): Hypervisor {
   const own = options.platform ?? "simulator 1";

@@ -1,0 +1,124 @@
+/** What the driver makes of what it finds on a Xen host: see played-xen.ts. */
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import type { DomainSpecification } from "../../../../xenod/hypervisors/hypervisor.ts";
+import { identify } from "../../../../xenod/hypervisors/xl/configuration.ts";
+import { createXlHypervisor } from "../../../../xenod/hypervisors/xl/xl.ts";
+import { poll } from "../../test-guest.ts";
+import { PlayedXen } from "./played-xen.ts";
+
+const signal = new AbortController().signal;
+
+async function prepare(t: ExecutionContext) {
+  const scratch = await mkdtemp(join(tmpdir(), "xeno-xl-"));
+  t.teardown(() => rm(scratch, { recursive: true, force: true }));
+  const directory = join(scratch, "web");
+  await mkdir(directory);
+  const kernel = join(scratch, "kernel");
+  await writeFile(kernel, "");
+  const specification: DomainSpecification = {
+    ...{ name: "web", directory, memoryMiB: 128, cpus: 1, kernel, initramfs: kernel, commandLine: "quiet" },
+    link: { namespace: "none", tap: "tap0", mac: "02:78:65:6e:00:02" },
+  };
+  const xen = new PlayedXen();
+  const open = () => createXlHypervisor({ run: xen.run, recordsDirectory: join(scratch, "records") });
+  return { xen, open, hypervisor: open(), specification, directory, records: join(scratch, "records") };
+}
+
+test("a guest that resets itself becomes a new domain of Xen's, running, and whoever listens hears it once", async (t) => {
+  const { xen, hypervisor, specification } = await prepare(t);
+  const domain = await hypervisor.create(specification, signal);
+  t.teardown(() => domain.detach());
+  await domain.unpause();
+  let reboots = 0;
+  domain.onReboot(() => reboots++);
+  xen.domains[0].shutdown = "reboot";
+  await poll("the reset", async () => reboots > 0);
+  t.like(xen.domains, [{ id: 2, isPaused: false, shutdown: undefined }]);
+  t.deepEqual(xen.domains.length, 1);
+  t.is(await domain.state(), "running");
+  t.is((await domain.usage()).cpuMs, 3_000, "what it used before counts");
+  t.is(reboots, 1);
+});
+
+test("a guest that was reset while no Xenod ran is built anew by the one that finds it", async (t) => {
+  const { xen, open, hypervisor, specification, directory } = await prepare(t);
+  (await hypervisor.create(specification, signal)).detach();
+  Object.assign(xen.domains[0], { isPaused: false, shutdown: "reboot" });
+  const found = (await open().find("web", directory))!;
+  t.teardown(() => found.detach());
+  await poll("the reset", async () => xen.domains[0]?.id === 2 && !xen.domains[0].isPaused);
+  t.is(await found.state(), "running");
+});
+
+for (const [shutdown, reason] of [
+  ["poweroff", "stopped"],
+  ["crash", "crashed"],
+  ["watchdog", "crashed"],
+] as const)
+  test(`how a guest ended (${shutdown}) while no Xenod ran is told by the next one, and nothing stays`, async (t) => {
+    const { xen, open, hypervisor, specification, directory, records } = await prepare(t);
+    (await hypervisor.create(specification, signal)).detach();
+    xen.domains[0].shutdown = shutdown;
+    const found = (await open().find("web", directory))!;
+    t.is(await found.state(), reason);
+    t.is(await found.ended(), reason);
+    t.deepEqual(xen.domains, []);
+    t.is(await open().find("web", directory), undefined);
+    t.deepEqual([await readdir(directory), await readdir(records)], [["console.log"], []]);
+  });
+
+test("a domain that was ended behind our back has crashed", async (t) => {
+  const { xen, hypervisor, specification } = await prepare(t);
+  const domain = await hypervisor.create(specification, signal);
+  xen.domains = [];
+  t.is(await domain.ended(), "crashed");
+  t.is(await domain.state(), "crashed");
+});
+
+test("one that is being taken down is gone, and its successor is another", async (t) => {
+  const { xen, open, hypervisor, specification, directory } = await prepare(t);
+  const { name, uuid } = identify("web", directory);
+  xen.domains = [{ id: 77, name: "(null)", uuid, isPaused: false, isDying: true }];
+  t.is(await open().find("web", directory), undefined);
+  const domain = await hypervisor.create(specification, signal);
+  t.like(xen.domains[1], { name, isPaused: true });
+  await domain.destroy();
+  t.is(xen.domains.length, 1);
+});
+
+test("a creation that fails half-way, or was cut off before it was noted, leaves nothing", async (t) => {
+  const { xen, open, hypervisor, specification, directory, records } = await prepare(t);
+  xen.failing = "create";
+  await t.throwsAsync(hypervisor.create(specification, signal), { code: "xl-failed" });
+  t.deepEqual([xen.domains, await readdir(directory), await readdir(records)], [[], ["console.log"], []]);
+  xen.domains = [{ id: 5, ...identify("web", directory), isPaused: true }];
+  t.is(await open().find("web", directory), undefined);
+  t.deepEqual(xen.domains, []);
+});
+
+test("a suspended domain is a paused one, and is not run on by a bare unpause", async (t) => {
+  const { xen, hypervisor, specification } = await prepare(t);
+  const domain = await hypervisor.create(specification, signal);
+  t.teardown(() => domain.detach());
+  await t.throwsAsync(hypervisor.create(specification, signal), { code: "domain-exists" });
+  xen.domains[0].shutdown = "suspend";
+  t.is(await domain.state(), "paused");
+  await t.throwsAsync(domain.unpause(), { code: "domain-suspended" });
+  await domain.destroy();
+  t.is(await domain.ended(), "stopped");
+});
+
+test("pausing counts once, however often it is asked for", async (t) => {
+  const { xen, hypervisor, specification } = await prepare(t);
+  const domain = await hypervisor.create(specification, signal);
+  t.teardown(() => domain.detach());
+  await domain.unpause();
+  await domain.unpause();
+  await domain.pause();
+  await domain.pause();
+  const counted = xen.commands.filter((command) => /pause/.test(command)).map((command) => command.split(" ")[0]);
+  t.deepEqual(counted, ["unpause", "pause"]);
+});

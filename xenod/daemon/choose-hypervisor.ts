@@ -1,0 +1,20 @@
+/** Xen, where this is its dom0; else QEMU. */
+import { readFileSync } from "node:fs";
+import type { Hypervisor } from "../hypervisors/hypervisor.ts";
+import { createXlHypervisor } from "../hypervisors/xl/xl.ts";
+import { createProbingQemu } from "./probing-qemu.ts";
+
+/** xenfs tells dom0 that it controls this host: drivers/xen/xenfs/super.c in Linux. */
+const capabilitiesFile = "/proc/xen/capabilities";
+
+export function chooseHypervisor(): Hypervisor {
+  return controlsXen() ? createXlHypervisor() : createProbingQemu();
+}
+
+function controlsXen(): boolean {
+  try {
+    return readFileSync(capabilitiesFile, "latin1").split(/\s+/).includes("control_d");
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,54 @@
+/** What a Xen domain has in its directory, and on its host, beside the domain itself. */
+import { appendFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { XenoError } from "../../../cowfs/errors.ts";
+import type { DomainSpecification } from "../hypervisor.ts";
+import { composeConfiguration, domainFiles, identify } from "./configuration.ts";
+
+/** Where xenconsoled writes what guests print, if it is told to (`--log=guest`): its default. */
+export const recordsDirectory = "/var/log/xen/console";
+
+/** Settles when xl can be asked to build the domain. Throws `image-missing`. */
+export async function prepareFiles(specification: DomainSpecification, records: string): Promise<void> {
+  const { name, directory, kernel, initramfs } = specification;
+  for (const [what, file] of Object.entries({ kernel, initramfs })) {
+    await stat(file).catch((cause) => {
+      throw new XenoError("image-missing", `domain ${name}: no ${what} at ${file}`, {
+        hint: "import the kernel template: xeno template ls",
+        cause,
+      });
+    });
+  }
+  const files = domainFiles(directory);
+  await writeWhole(files.specification, JSON.stringify({ format: 1, specification }));
+  await writeWhole(files.configuration, composeConfiguration(specification));
+  await appendFile(files.consoleLog, "", { mode: 0o600 });
+  // xenconsoled names its records by domain, and appends: so what it writes is in the domain's directory from the first byte.
+  await mkdir(records, { recursive: true });
+  const record = join(records, nameRecord(specification));
+  await rm(record, { force: true });
+  await symlink(files.consoleLog, record);
+}
+
+/** Once the domain is gone. What it printed stays. */
+export async function removeFiles(name: string, directory: string, records: string): Promise<void> {
+  const files = domainFiles(directory);
+  await rm(join(records, nameRecord({ name, directory })), { force: true });
+  for (const file of [files.specification, files.configuration, files.holder, files.log])
+    await rm(file, { force: true });
+}
+
+/** Of the domain that was built last in this directory. */
+export async function readSpecification(directory: string): Promise<DomainSpecification | undefined> {
+  const text = await readFile(domainFiles(directory).specification, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as { specification: DomainSpecification }).specification;
+}
+
+function nameRecord({ name, directory }: Pick<DomainSpecification, "name" | "directory">): string {
+  return `guest-${identify(name, directory).name}.log`;
+}
+
+async function writeWhole(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}

@@ -1,0 +1,96 @@
+/**
+ * The domains of this Xen host, as often as something happens to one: xenstored tells of each end by `@releaseDomain`
+ * (docs/misc/xenstore.txt of Xen), and the table is read anew. Where that is lost, a slow poll finds it.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
+import { systemEnvironment } from "../../system-path.ts";
+import { type ListedDomain, parseList } from "./list.ts";
+import { type RunXl, runXl } from "./run-xl.ts";
+
+/** `undefined`: no such domain. */
+type Listener = (domain: ListedDomain | undefined) => void;
+
+const slowPollMs = 5_000;
+const restartPauseMs = 500;
+
+export class DomainTable {
+  readonly #listeners = new Map<Listener, string>();
+  readonly #run: RunXl;
+  #watching: AbortController | undefined;
+  #reading: Promise<ListedDomain[]> | undefined;
+
+  constructor(run: RunXl = runXl) {
+    this.#run = run;
+  }
+
+  /** Every domain that is not being taken down. Asked while an answer is under way, it is asked again after that. */
+  async read(): Promise<ListedDomain[]> {
+    const text = await this.#run(["list", "-v"], { purpose: "listing Xen's domains" });
+    return parseList(text).filter(({ isDying }) => !isDying);
+  }
+
+  async find(uuid: string): Promise<ListedDomain | undefined> {
+    return (await this.read()).find((domain) => domain.uuid === uuid);
+  }
+
+  /** Calls back soon, and at each change of any domain, until the returned function is called. */
+  follow(uuid: string, listener: Listener): () => void {
+    this.#listeners.set(listener, uuid);
+    if (this.#watching === undefined) {
+      this.#watching = new AbortController();
+      void this.#watch(this.#watching.signal);
+    } else void this.#tell();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      this.#watching?.abort();
+      this.#watching = undefined;
+    };
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const watcher = spawn("xenstore-watch", ["@releaseDomain"], {
+        env: systemEnvironment,
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      // One that was not started has no process: to kill that would be to kill all of ours.
+      const end = () => watcher.pid !== undefined && watcher.kill();
+      signal.addEventListener("abort", end, { once: true });
+      await this.#followWatcher(watcher, signal);
+      signal.removeEventListener("abort", end);
+      end();
+      await delay(restartPauseMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Settles when the watcher has ended. */
+  async #followWatcher(watcher: ChildProcess, signal: AbortSignal): Promise<void> {
+    const gone = new Promise<void>((resolve) => watcher.once("close", () => resolve()).once("error", () => resolve()));
+    let isGone = false;
+    void gone.then(() => {
+      isGone = true;
+    });
+    watcher.stdout!.on("data", () => void this.#tell());
+    while (!signal.aborted && !isGone) {
+      await this.#tell();
+      await Promise.race([gone, delay(slowPollMs, undefined, { signal }).catch(() => {})]);
+    }
+  }
+
+  async #tell(): Promise<void> {
+    const isFirst = this.#reading === undefined;
+    // What happened after the running question was asked is in the next answer only.
+    const reading = isFirst ? this.read() : this.#reading!.catch(() => []).then(() => this.read());
+    this.#reading = reading;
+    try {
+      const domains = await reading;
+      for (const [listener, uuid] of [...this.#listeners]) listener(domains.find((domain) => domain.uuid === uuid));
+    } catch {
+      // Nothing is concluded from an answer that did not come.
+    } finally {
+      if (this.#reading === reading) this.#reading = undefined;
+    }
+  }
+}

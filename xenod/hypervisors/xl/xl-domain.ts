@@ -1,0 +1,281 @@
+/**
+ * A domain of this Xen host, controlled by xl.
+ *
+ * Xen keeps a domain by its UUID; its number changes with each reset, since a reset guest is a new domain. Invariants: (X1) `ended`
+ * settles when Xen has no such domain, never before; (X2) a guest that ended stays, dead, until some Xenod has read why: none of xl's
+ * own daemons watches it; (X3) one that reset itself is built anew from its specification by the Xenod that follows it.
+ */
+import type { Duplex, Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { XenoError } from "../../../cowfs/errors.ts";
+import { keepConsoleSmall } from "../console-log.ts";
+import type {
+  Domain,
+  DomainSize,
+  DomainSpecification,
+  DomainState,
+  DomainUsage,
+  OutgoingMigration,
+} from "../hypervisor.ts";
+import { cap, domainFiles, type Identity, identify, weigh } from "./configuration.ts";
+import { openConsole } from "./console.ts";
+import { removeFiles } from "./domain-files.ts";
+import type { DomainTable } from "./domain-table.ts";
+import { dismissHolder, endHolder } from "./holder.ts";
+import type { ImageHead } from "./image-stream.ts";
+import type { ListedDomain } from "./list.ts";
+import { beginMove, saveMemory } from "./move-memory.ts";
+import { describePlatform } from "./platform.ts";
+import type { RunXl } from "./run-xl.ts";
+
+const pressMs = 3_000;
+const gonePollMs = 100;
+const goneDeadlineMs = 60_000;
+const mebibyte = 1024 * 1024;
+
+/** What the domains of a host share. */
+export interface XlTools {
+  readonly run: RunXl;
+  readonly table: DomainTable;
+  /** Where xenconsoled records what guests print. */
+  readonly records: string;
+}
+
+export class XlDomain implements Domain {
+  readonly name: string;
+  readonly #specification: DomainSpecification;
+  readonly #identity: Identity;
+  readonly #tools: XlTools;
+  readonly #ended = Promise.withResolvers<"stopped" | "crashed">();
+  readonly #rebootListeners = new Set<() => void>();
+  readonly #detached = new AbortController();
+  #unfollow: () => void = () => {};
+  /** Why it ends, once that is known; a domain that vanishes without it was ended behind our back. */
+  #reason: "stopped" | "crashed" | undefined;
+  /** It is being built anew: that there is none for a moment means nothing. */
+  #isRebuilding = false;
+  #isSettling = false;
+  #console: Duplex | undefined;
+  /** Of the domains that it was before its resets. */
+  #spentCpuMs = 0;
+
+  constructor(specification: DomainSpecification, tools: XlTools) {
+    this.name = specification.name;
+    this.#specification = specification;
+    this.#identity = identify(specification.name, specification.directory);
+    this.#tools = tools;
+    this.#ended.promise.catch(() => {});
+    keepConsoleSmall(domainFiles(specification.directory).consoleLog, this.#detached.signal);
+    this.#unfollow = tools.table.follow(this.#identity.uuid, (listed) => void this.#handle(listed));
+  }
+
+  platform(): Promise<string> {
+    return describePlatform();
+  }
+
+  async state(): Promise<DomainState> {
+    if (this.#reason !== undefined) return this.#reason;
+    return describeState(await this.#look());
+  }
+
+  async unpause(): Promise<void> {
+    const listed = await this.#look();
+    // Its memory was sent, and it is to go on here all the same.
+    if (listed?.shutdown === "suspend" && !(await endHolder(this.#specification.directory)))
+      throw new XenoError("domain-suspended", `domain ${this.name} is suspended, and nothing can run it on`, {
+        hint: "what sent its memory was killed: destroy it, and start it again from its journal",
+      });
+    if (listed?.isPaused) await this.#xl(["unpause", this.#identity.name], "unpausing");
+  }
+
+  /** Xen counts how often a domain was paused. */
+  async pause(): Promise<void> {
+    const listed = await this.#look();
+    if (listed === undefined || listed.isPaused || listed.shutdown !== undefined) return;
+    await this.#xl(["pause", this.#identity.name], "pausing");
+  }
+
+  /** Asks again and again: a guest that still boots hears it once its kernel listens. A paused one is ended at once. */
+  async shutdown(graceMs: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const expired = AbortSignal.timeout(graceMs);
+    const enough = AbortSignal.any([signal, expired]);
+    while (!enough.aborted && (await this.state()) === "running") {
+      await this.#xl(["shutdown", this.#identity.name], "shutting down").catch(() => {});
+      const next = new AbortController();
+      const waiting = delay(pressMs, undefined, { signal: AbortSignal.any([enough, next.signal]) }).catch(() => {});
+      await Promise.race([this.#ended.promise, waiting]);
+      next.abort();
+    }
+    signal.throwIfAborted();
+    await this.destroy();
+  }
+
+  async destroy(): Promise<void> {
+    this.#reason ??= "stopped";
+    await this.#end();
+    await removeFiles(this.name, this.#specification.directory, this.#tools.records);
+    this.#finish();
+  }
+
+  async reboot(): Promise<void> {
+    const listed = await this.#look();
+    if (listed === undefined) throw new XenoError("domain-gone", `domain ${this.name} has ended`);
+    await this.#rebuild(listed);
+  }
+
+  async save(to: Writable, signal: AbortSignal): Promise<void> {
+    await this.#requireState("paused", "domain-not-paused", "pause it first");
+    try {
+      await saveMemory(this.#identity.name, this.#describeImage(), to, signal);
+    } catch (error) {
+      await this.pause();
+      throw error;
+    }
+  }
+
+  async migrate(to: Duplex, signal: AbortSignal): Promise<OutgoingMigration> {
+    await this.#requireState("running", "domain-not-running", "unpause it first, or save it");
+    const { name } = this.#identity;
+    return await beginMove(name, this.#specification.directory, this.#describeImage(), to, signal);
+  }
+
+  async resize({ memoryMiB, cpu }: DomainSize): Promise<void> {
+    const { name } = this.#identity;
+    if (cpu !== undefined) {
+      const share = ["-w", String(weigh(cpu)), "-c", String(cap(cpu))];
+      await this.#xl(["sched-credit2", "-d", name, ...share], "changing the CPU share of");
+    }
+    if (memoryMiB !== undefined) await this.#xl(["mem-set", name, `${memoryMiB}m`], "changing the memory of");
+  }
+
+  async usage(): Promise<DomainUsage> {
+    const listed = await this.#look();
+    return {
+      cpuMs: this.#spentCpuMs + (listed?.cpuMs ?? 0),
+      memoryBytes: (listed?.memoryMiB ?? 0) * mebibyte,
+    };
+  }
+
+  openConsole(): Duplex {
+    this.#console?.destroy();
+    const console = openConsole(this.#identity.name);
+    this.#console = console;
+    return console;
+  }
+
+  ended(): Promise<"stopped" | "crashed"> {
+    return this.#ended.promise;
+  }
+
+  onReboot(listener: () => void): void {
+    this.#rebootListeners.add(listener);
+  }
+
+  detach(): void {
+    this.#detached.abort();
+    this.#unfollow();
+  }
+
+  async #handle(listed: ListedDomain | undefined): Promise<void> {
+    if (this.#isRebuilding || this.#isSettling || this.#detached.signal.aborted) return;
+    this.#isSettling = true;
+    try {
+      await this.#settle(listed);
+    } catch {
+      // Tried again at the next change, or poll.
+    } finally {
+      this.#isSettling = false;
+    }
+  }
+
+  async #settle(listed: ListedDomain | undefined): Promise<void> {
+    if (listed === undefined) {
+      // The table may be of a moment before the domain was built.
+      if ((await this.#look()) !== undefined) return;
+      await dismissHolder(this.#specification.directory);
+      await removeFiles(this.name, this.#specification.directory, this.#tools.records);
+      return this.#finish();
+    }
+    if (listed.shutdown === "reboot" || listed.shutdown === "soft-reset") return await this.#rebuild(listed);
+    const state = describeState(listed);
+    if (state !== "stopped" && state !== "crashed") return;
+    this.#reason ??= state;
+    await this.destroy();
+  }
+
+  /** A reset: the guest's memory goes, and one of the same specification begins; paused if it was, and not otherwise. */
+  async #rebuild(listed: ListedDomain): Promise<void> {
+    this.#isRebuilding = true;
+    try {
+      await this.#end();
+      this.#spentCpuMs += listed.cpuMs;
+      const { configuration } = domainFiles(this.#specification.directory);
+      await this.#xl(["create", "-p", "-e", configuration], "resetting");
+      if (!listed.isPaused) await this.#xl(["unpause", this.#identity.name], "resetting");
+    } catch (error) {
+      this.#reason ??= "crashed";
+      await this.#end().catch(() => {});
+      this.#finish();
+      throw error;
+    } finally {
+      this.#isRebuilding = false;
+    }
+    for (const listener of this.#rebootListeners) listener();
+  }
+
+  /** Settles once Xen has no such domain. */
+  async #end(): Promise<void> {
+    await dismissHolder(this.#specification.directory);
+    const deadline = performance.now() + goneDeadlineMs;
+    while ((await this.#look()) !== undefined) {
+      await this.#xl(["destroy", this.#identity.name], "ending").catch((error) => {
+        if (performance.now() > deadline) throw error;
+      });
+      await delay(gonePollMs);
+    }
+  }
+
+  #finish(): void {
+    this.#detached.abort();
+    this.#unfollow();
+    this.#reason ??= "crashed";
+    this.#ended.resolve(this.#reason);
+  }
+
+  #describeImage(): ImageHead {
+    const { memoryMiB, cpus } = this.#specification;
+    return { format: 1, memoryMiB, cpus };
+  }
+
+  #look(): Promise<ListedDomain | undefined> {
+    return this.#tools.table.find(this.#identity.uuid);
+  }
+
+  async #requireState(wanted: DomainState, code: string, hint: string): Promise<void> {
+    const state = await this.state();
+    if (state !== wanted) throw new XenoError(code, `domain ${this.name} is ${state}`, { hint });
+  }
+
+  async #xl(options: string[], doing: string): Promise<void> {
+    await this.#tools.run(options, { purpose: `${doing} domain ${this.name}` });
+  }
+}
+
+function describeState(listed: ListedDomain | undefined): DomainState {
+  if (listed === undefined) return "crashed";
+  switch (listed.shutdown) {
+    case undefined:
+      return listed.isPaused ? "paused" : "running";
+    case "suspend":
+      return "paused";
+    case "poweroff":
+      return "stopped";
+    // It is being reset.
+    case "reboot":
+    case "soft-reset":
+      return "running";
+    default:
+      return "crashed";
+  }
+}
