@@ -7,6 +7,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import type { DomainView } from "../../../xenod/daemon/observe-domain.ts";
+import { FileServerClient } from "../../../xenod/file-server/client.ts";
 import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { listNamespaces } from "../../../xenod/links/namespaces.ts";
 import { checkStore } from "../../../xenostore/collect/check-store.ts";
@@ -130,6 +131,31 @@ for (const step of ["running"])
     t.is((await server.client.domain("web")).state, "running");
     t.is(await recall(t, "web"), step);
   });
+
+for (const step of ["paused", "cut"])
+  test.serial(
+    `the file server is killed in a suspend, after its step ${step}: it is suspended, or goes on`,
+    async (t) => {
+      await remember(t, "web", `worker-${step}`);
+      const { reached, goOn } = await server.holdAt(`suspend ${step}`);
+      const { task } = await server.client.suspend("web");
+      await reached;
+      const fileServer = new FileServerClient(server.stateDirectory);
+      process.kill((await fileServer.status()).worker, "SIGKILL");
+      await fileServer.close();
+      await goOn();
+      await server.client.waitForTask(task).catch(() => {});
+      // Its keeper may take longer than anyone waits to start another.
+      if ((await server.client.getTask(task)).state === "done") {
+        await expectSuspended(t);
+        await finish(server.client.resume("web"));
+      }
+      await waitForState("web", "running");
+      await poll("the export to serve", async () => (await server.client.domain("web")).export?.state === "serving");
+      t.is(await recall(t, "web"), `worker-${step}`);
+      t.is((await server.client.domain("web")).operation, undefined);
+    },
+  );
 
 test.serial("an older checkpoint is resumed in its place, and as a second domain beside it", async (t) => {
   await finish(server.client.suspend("web"));
