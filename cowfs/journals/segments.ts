@@ -54,6 +54,8 @@ export class Segments {
       this.totalBytes += size;
       this.#current = Math.max(this.#current, Number(name));
     }
+    // A process that died may have made one of them and not synced its name.
+    this.#hasNewFile = this.#sizes.size > 0;
   }
 
   /** Appends bytes and returns their address. Throws ENOSPC or EIO, and then nothing of it counts. */
