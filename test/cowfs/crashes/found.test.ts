@@ -12,62 +12,68 @@ import { Recording } from "./recorder.ts";
 
 const limits = { fold: async (task: FoldTask) => foldLog(task) };
 
-test.serial("checkpoints with nothing between them do not put a log whose header may be lost in the place of one that is safe", async (t) => {
-  const home = makeFastDirectory();
-  t.teardown(() => fs.rmSync(home, { recursive: true }));
-  const disk = path.join(home, "disk");
-  fs.mkdirSync(disk);
-  const recording = new Recording(disk, { start: readImage(disk), steps: [] });
-  t.teardown(() => recording.stop());
-  const journal = Journal.open(path.join(disk, "journal"), undefined, limits);
-  addFile(journal, "a", "content");
-  await journal.sync();
-  const promised = recording.steps.length;
-  await journal.checkpoint();
-  await journal.checkpoint();
-  await journal.close();
-  recording.stop();
-  const random = createRandom(1);
-  for (let before = promised; before <= recording.steps.length; before++)
-    for (let again = 0; again < 4; again++) {
+test.serial(
+  "checkpoints with nothing between them do not put a log whose header may be lost in the place of one that is safe",
+  async (t) => {
+    const home = makeFastDirectory();
+    t.teardown(() => fs.rmSync(home, { recursive: true }));
+    const disk = path.join(home, "disk");
+    fs.mkdirSync(disk);
+    const recording = new Recording(disk, { start: readImage(disk), steps: [] });
+    t.teardown(() => recording.stop());
+    const journal = Journal.open(path.join(disk, "journal"), undefined, limits);
+    addFile(journal, "a", "content");
+    await journal.sync();
+    const promised = recording.steps.length;
+    await journal.checkpoint();
+    await journal.checkpoint();
+    await journal.close();
+    recording.stop();
+    const random = createRandom(1);
+    for (let before = promised; before <= recording.steps.length; before++)
+      for (let again = 0; again < 4; again++) {
+        const left = path.join(home, "left");
+        writeImage(afterPowerLoss(recording.start, recording.steps, before, random), left);
+        const opened = Journal.open(path.join(left, "journal"));
+        t.is(contentOf(opened, "a"), "content", `after step ${before}`);
+        await opened.close();
+        fs.rmSync(left, { recursive: true });
+      }
+  },
+);
+
+test.serial(
+  "a segment whose name a process that died had not synced is made stable by the next one that appends to it",
+  async (t) => {
+    const home = makeFastDirectory();
+    t.teardown(() => fs.rmSync(home, { recursive: true }));
+    const [first, second] = ["first", "second"].map((name) => path.join(home, name));
+    fs.mkdirSync(first);
+    const killed = new Recording(first, { start: readImage(first), steps: [] });
+    t.teardown(() => killed.stop());
+    const dying = Journal.open(path.join(first, "journal"), undefined, limits);
+    // It dies between the bytes and their record.
+    dying.appendData(Buffer.from("lost"));
+    const steps = [...killed.steps];
+    killed.stop();
+    await dying.close();
+    writeImage(afterKill(killed.start, steps, steps.length), second);
+    const recording = new Recording(second, { start: killed.start, steps });
+    t.teardown(() => recording.stop());
+    const journal = Journal.open(path.join(second, "journal"), undefined, limits);
+    addFile(journal, "a", "content");
+    await journal.sync();
+    const promised = recording.steps.length;
+    recording.stop();
+    await journal.close();
+    const random = createRandom(1);
+    for (let again = 0; again < 20; again++) {
       const left = path.join(home, "left");
-      writeImage(afterPowerLoss(recording.start, recording.steps, before, random), left);
+      writeImage(afterPowerLoss(recording.start, recording.steps, promised, random), left);
       const opened = Journal.open(path.join(left, "journal"));
-      t.is(contentOf(opened, "a"), "content", `after step ${before}`);
+      t.is(contentOf(opened, "a"), "content");
       await opened.close();
       fs.rmSync(left, { recursive: true });
     }
-});
-
-test.serial("a segment whose name a process that died had not synced is made stable by the next one that appends to it", async (t) => {
-  const home = makeFastDirectory();
-  t.teardown(() => fs.rmSync(home, { recursive: true }));
-  const [first, second] = ["first", "second"].map((name) => path.join(home, name));
-  fs.mkdirSync(first);
-  const killed = new Recording(first, { start: readImage(first), steps: [] });
-  t.teardown(() => killed.stop());
-  const dying = Journal.open(path.join(first, "journal"), undefined, limits);
-  // It dies between the bytes and their record.
-  dying.appendData(Buffer.from("lost"));
-  const steps = [...killed.steps];
-  killed.stop();
-  await dying.close();
-  writeImage(afterKill(killed.start, steps, steps.length), second);
-  const recording = new Recording(second, { start: killed.start, steps });
-  t.teardown(() => recording.stop());
-  const journal = Journal.open(path.join(second, "journal"), undefined, limits);
-  addFile(journal, "a", "content");
-  await journal.sync();
-  const promised = recording.steps.length;
-  recording.stop();
-  await journal.close();
-  const random = createRandom(1);
-  for (let again = 0; again < 20; again++) {
-    const left = path.join(home, "left");
-    writeImage(afterPowerLoss(recording.start, recording.steps, promised, random), left);
-    const opened = Journal.open(path.join(left, "journal"));
-    t.is(contentOf(opened, "a"), "content");
-    await opened.close();
-    fs.rmSync(left, { recursive: true });
-  }
-});
+  },
+);
