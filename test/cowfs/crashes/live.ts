@@ -4,7 +4,9 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { FileSystemError, XenoError } from "../../../cowfs/errors.ts";
-import { operation, perform } from "../union/operations.ts";
+import { Fault } from "../../../cowfs/fault.ts";
+import type { UnionFileSystem } from "../../../cowfs/union/union.ts";
+import { type Operation, operation, perform } from "../union/operations.ts";
 import { snapshot } from "../union/snapshot.ts";
 import { type Kept, PinLife } from "./kept-pins.ts";
 import { type DiskCall, type DiskHistory, Recording } from "./recorder.ts";
@@ -101,7 +103,7 @@ async function act(
     for (const step of fc.sample(operation, { numRuns: world.options.operations, seed: random(2 ** 31) })) {
       // Noted before: what is done may reach the disk at once.
       moments.push({ ...moments.at(-1)!, steps: recording.steps.length, begun: world.operations.length + 1 });
-      const found = perform(union, step, keyOf(world.operations.length + 1));
+      const found = performOrWait(union, step, keyOf(world.operations.length + 1));
       if (trouble?.refused && refusals.includes(found)) world.options.count("refused operations");
       else world.follow(model, step, found);
       if (random(3) > 0) {
@@ -135,4 +137,14 @@ async function act(
   flushed = stable = world.operations.length;
   nextInode = journal.state.nextInode;
   note(true);
+}
+
+/** What waits for room on a disk that refuses has changed nothing, and is refused here. */
+function performOrWait(union: UnionFileSystem, step: Operation, key: string): string {
+  try {
+    return perform(union, step, key);
+  } catch (thrown) {
+    if (thrown instanceof Fault) return "ENOSPC";
+    throw thrown;
+  }
 }
