@@ -87,8 +87,9 @@ function listLookups({ environment, resources = {}, where }: Query): { token: st
   const lookups = [{ token: "CPUmsps", range: everything }];
   if (environment?.type !== undefined) lookups.push(textLookup("EnvType", environment.type));
   if (environment?.kernel !== undefined) lookups.push(textLookup("EnvKernel", environment.kernel));
+  // Who tells nothing of a resource has none of it, which is enough where none is asked for.
   for (const [token, least] of Object.entries(resources))
-    lookups.push({ token, range: { ...everything, from: least } });
+    if (least > 0) lookups.push({ token, range: { ...everything, from: least } });
   return where === undefined ? lookups : [...lookups, ...requiredLookups(where)];
 }
 

@@ -21,7 +21,7 @@ import { loadCheckpoint } from "./checkpoint-file.ts";
 import { type CheckpointLimits, Checkpoints, defaultLimits, removeLeftovers, scaleLimits } from "./checkpoints.ts";
 import { chooseDisk, type Disk, settleAll, syncDirectory } from "./disk.ts";
 import { lowerAddress } from "./extents.ts";
-import { Identity } from "./identity.ts";
+import { holdsJournal, Identity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { Log } from "./log.ts";
 import type { LogPosition } from "./log-file.ts";
@@ -94,7 +94,8 @@ export class Journal {
   static open(directory: string, disk?: Disk, limits: Partial<CheckpointLimits> = {}): Journal {
     try {
       const made = fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-      if (made !== undefined) syncDirectory(path.dirname(made));
+      // One that is there without an identity may be of an opening that failed here.
+      if (!holdsJournal(directory)) syncNames(directory, made);
     } catch (cause) {
       throw unusable(`cannot create the journal directory ${directory}`, cause);
     }
@@ -374,6 +375,14 @@ export class Journal {
       hint: "Mend the disk, then open it again: it goes on from what was written.",
     });
     return this.#failure;
+  }
+}
+
+/** Of a directory and of those above it that were made for it: `first` is the highest of them. */
+function syncNames(directory: string, first = directory): void {
+  for (let at = path.resolve(directory); ; at = path.dirname(at)) {
+    syncDirectory(path.dirname(at));
+    if (at === path.resolve(first) || at === path.dirname(at)) return;
   }
 }
 

@@ -169,6 +169,12 @@ const tokens = fc.record(
   { requiredKeys: ["CPUmsps"] },
 );
 
+test("who tells nothing of a resource is found where none of it is asked for", (t) => {
+  const file = fileOf({ quiet: { CPUmsps: 0 } });
+  t.is(findServers(file, { count: 1, resources: { MemoryMiB: 0 } }, now).matches.length, 1);
+  t.is(findServers(file, { count: 1, resources: { MemoryMiB: 1 } }, now).matches.length, 0);
+});
+
 test("whichever lookup is the narrowest, exactly those that fit are found", (t) => {
   const query = fc.record(
     {
@@ -202,7 +208,8 @@ test("whichever lookup is the narrowest, exactly those that fit are found", (t) 
 });
 
 const hostile: Record<string, unknown> = {
-  "a deep condition": { where: JSON.parse(`${'{"not":'.repeat(7000)}{"token":"a","value":"b"}${"}".repeat(7000)}`) },
+  // As text: it is deeper than JSON.stringify goes.
+  "a deep condition": `{"where":${'{"not":'.repeat(7000)}{"token":"a","value":"b"}${"}".repeat(7000)}}`,
   "a resource that there is not": { resources: { Gold: 1 } },
   "more than a hundred answers": { count: 101 },
   "no answers": { count: 0 },
@@ -215,7 +222,9 @@ for (const [title, query] of Object.entries(hostile))
     const defects: unknown[] = [];
     const api = createInformationApi(node, (error) => defects.push(error));
     addSearchRoute(api, node);
-    const reply = await api.inject({ method: "POST", url: "/v1/find", payload: query as object });
+    const payload = typeof query === "string" ? query : JSON.stringify(query);
+    const headers = { "content-type": "application/json" };
+    const reply = await api.inject({ method: "POST", url: "/v1/find", headers, payload });
     await api.close();
     t.true(reply.statusCode >= 400 && reply.statusCode < 500);
     t.is(reply.json().code, "request-invalid");

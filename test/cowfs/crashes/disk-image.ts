@@ -10,7 +10,8 @@ import { choose, type Random } from "../../random.ts";
 
 export type DiskStep =
   | { kind: "make"; directory: number; name: string; node: number; isDirectory: boolean }
-  | { kind: "rename"; directory: number; name: string; toDirectory: number; toName: string }
+  /** `node` gets another name, whatever else the old one means on a disk that has lost something. */
+  | { kind: "rename"; node: number; directory: number; name: string; toDirectory: number; toName: string }
   | { kind: "remove"; directory: number; name: string }
   /** `length` bytes; those after `bytes` are zeros: journals lay down many, in advance. */
   | { kind: "write"; node: number; position: number; bytes: Buffer; length: number }
@@ -111,10 +112,8 @@ function apply(image: DiskImage, step: DiskStep): void {
       return;
     case "rename": {
       const from = entriesOf(image, step.directory);
-      const node = from?.get(step.name);
-      if (node === undefined) return;
-      from!.delete(step.name);
-      entriesOf(image, step.toDirectory)?.set(step.toName, node);
+      if (from?.get(step.name) === step.node) from.delete(step.name);
+      if (image.has(step.node)) entriesOf(image, step.toDirectory)?.set(step.toName, step.node);
       return;
     }
     case "remove":

@@ -8,7 +8,7 @@ import { createRandom } from "../../random.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
 import { addFile, contentOf } from "../journals/scratch.ts";
 import { afterKill, afterPowerLoss, readImage, writeImage } from "./disk-image.ts";
-import { Recording } from "./recorder.ts";
+import { type DiskCall, Recording } from "./recorder.ts";
 
 const limits = { fold: async (task: FoldTask) => foldLog(task) };
 
@@ -77,3 +77,31 @@ test.serial(
     }
   },
 );
+
+test.serial("a journal whose name could not be made stable is opened again, and then its name is", async (t) => {
+  const home = makeFastDirectory();
+  t.teardown(() => fs.rmSync(home, { recursive: true }));
+  const disk = path.join(home, "disk");
+  fs.mkdirSync(disk);
+  let refusals = 0;
+  const onCall = (call: DiskCall) => (call.kind === "sync" && refusals++ === 0 ? "EIO" : undefined);
+  const recording = new Recording(disk, { start: readImage(disk), steps: [] }, { onCall });
+  t.teardown(() => recording.stop());
+  const directory = path.join(disk, "journal");
+  t.throws(() => Journal.open(directory, undefined, limits), { code: "journal-unusable" });
+  const journal = Journal.open(directory, undefined, limits);
+  addFile(journal, "a", "content");
+  await journal.sync();
+  const promised = recording.steps.length;
+  recording.stop();
+  await journal.close();
+  const random = createRandom(1);
+  for (let again = 0; again < 20; again++) {
+    const left = path.join(home, "left");
+    writeImage(afterPowerLoss(recording.start, recording.steps, promised, random), left);
+    const opened = Journal.open(path.join(left, "journal"));
+    t.is(contentOf(opened, "a"), "content");
+    await opened.close();
+    fs.rmSync(left, { recursive: true });
+  }
+});

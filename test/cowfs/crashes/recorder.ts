@@ -141,6 +141,7 @@ export class Recording {
   rename(from: string, to: string): void {
     this.ask({ kind: "rename", path: to });
     real.renameSync(from, to);
+    const node = this.#number(from);
     for (const [at, number] of [...this.#numbers])
       if (at === from || at.startsWith(`${from}/`)) {
         this.#numbers.delete(at);
@@ -148,7 +149,7 @@ export class Recording {
       }
     const [toDirectory, toName] = this.#place(to);
     const [directory, name] = this.#place(from);
-    this.steps.push({ kind: "rename", directory, name, toDirectory, toName });
+    this.steps.push({ kind: "rename", node, directory, name, toDirectory, toName });
   }
 
   remove(at: string): void {
