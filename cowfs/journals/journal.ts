@@ -67,6 +67,7 @@ export class Journal {
       const start = loadCheckpoint(directory, this.state);
       const replay = (payload: Buffer, isSynced: boolean) => this.#replay(payload, isSynced);
       this.#log.recover(start, this.#identity.syncedRecords, replay);
+      this.#syncRecovered();
       removeLeftovers(directory);
       for (const { segments } of this.state.pins.values())
         for (const { segment } of segments) this.#segments.appendAfter(segment);
@@ -290,6 +291,20 @@ export class Journal {
     }
     if (!isSynced) this.#adopt(changes);
     return true;
+  }
+
+  /**
+   * What was found beyond the mark may have been promised: the mark may lag (L4). It is made stable before anything is served, and
+   * marked; else a sync that fails later would have the next opener take it for lost.
+   */
+  #syncRecovered(): void {
+    const { sequence, marked } = this.#log;
+    if (sequence === marked) return;
+    this.#segments.syncNow();
+    this.#log.syncNow();
+    // (L6)
+    syncDirectory(this.directory);
+    this.#log.markSynced(sequence);
   }
 
   /**

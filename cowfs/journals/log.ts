@@ -9,7 +9,8 @@
  * - (L6) A new file is laid down and synced under another name; switching to it is a header and a rename. Its name is
  *   on stable storage before a record in it is marked. Files that do not follow the records before them are no files.
  * - (L7) What lies after the mark is written again, as it is, before anything follows it: a sync of it may have failed, and
- *   the operating system then takes it for written although the disk never had it (fsync(2)).
+ *   the operating system then takes it for written although the disk never had it (fsync(2)). Opening then syncs and marks it
+ *   before anything is served: it may have been promised, and a sync that fails later cuts back to the mark.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -177,7 +178,9 @@ export class Log {
 
   /** As `sync`, at once: for use before anything is served. */
   syncNow(): void {
-    fs.fdatasyncSync(this.#file);
+    for (const each of [...this.#previous, this.#file]) fs.fdatasyncSync(each);
+    for (const each of this.#previous) fs.closeSync(each);
+    this.#previous = [];
   }
 
   /** Lays a file down that `switchTo` then takes. Rejects with what the disk says; nothing has changed then. */
