@@ -103,8 +103,11 @@ async function loadMemory(
       if (broken !== undefined) throw broken;
       const { status } = (await control.execute("query-migrate")) as { status?: string };
       if (status === "completed") return;
-      if (status === "failed" || (await Promise.race([failure, delay(pollMs, false)])))
-        throw new XenoError("image-damaged", "QEMU does not take the memory image");
+      if (status === "failed" || (await Promise.race([failure, delay(pollMs, false)]))) {
+        // It may miss what we could not read: that is told then.
+        await Promise.race([feeding, delay(endingMs)]);
+        throw broken ?? new XenoError("image-damaged", "QEMU does not take the memory image");
+      }
     }
   } finally {
     fed.abort();
