@@ -17,6 +17,8 @@ export class SegmentTails {
 
   /** A write within one segment. */
   note(address: number, length: number, checksum: number): void {
+    // A hostile record may point at nothing: who catches up would never get past it.
+    if (length === 0) return;
     const segment = Math.floor(address / segmentBytes);
     if (!this.#parts.has(segment)) this.#parts.set(segment, { parts: [], next: 0, isSorted: true });
     const tail = this.#parts.get(segment)!;
