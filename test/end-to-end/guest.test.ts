@@ -14,6 +14,7 @@ import { fileServerPort, serverAddress } from "../../xenod/links/addresses.ts";
 import { createLink, deleteLink } from "../../xenod/links/guest-link.ts";
 import { listNamespaces } from "../../xenod/links/namespaces.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
+import { runTeardowns } from "../run-teardowns.ts";
 import { publishFiles } from "../xenod/published.ts";
 import { publishTestKernel, readTestKernel } from "./guest-kernel.ts";
 import { type RunningServer, startXenoServer } from "./xeno-server.ts";
@@ -75,16 +76,7 @@ test.before(async (t) => {
   deployment = { id: randomUUID(), name: "guest", overlay, kernel, memoryMiB: 128, cpus: 1 };
 });
 
-test.after.always(async () => {
-  const failures: unknown[] = [];
-  for (const teardown of teardowns.reverse())
-    try {
-      await teardown();
-    } catch (error) {
-      failures.push(error);
-    }
-  if (failures.length > 0) throw failures[0];
-});
+test.after.always(() => runTeardowns(teardowns));
 
 test.serial("what cannot be deployed is refused at once, with the reason", async (t) => {
   for (const [change, code] of [

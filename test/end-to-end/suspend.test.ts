@@ -5,6 +5,7 @@ import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { FileServerClient } from "../../xenod/file-server/client.ts";
 import { findQemu } from "../../xenod/hypervisors/qemu/qemu-process.ts";
+import { runTeardowns } from "../run-teardowns.ts";
 import { publishFiles } from "../xenod/published.ts";
 import { poll } from "../xenod/test-guest.ts";
 import { publishTestKernel } from "./guest-kernel.ts";
@@ -46,16 +47,7 @@ test.before(async (t) => {
   });
 });
 
-test.after.always(async () => {
-  const failures: unknown[] = [];
-  for (const teardown of teardowns.reverse())
-    try {
-      await teardown();
-    } catch (error) {
-      failures.push(error);
-    }
-  if (failures.length > 0) throw failures[0];
-});
+test.after.always(() => runTeardowns(teardowns));
 
 test.serial("a guest is suspended while it writes, and goes on after its resume without an error", async (t) => {
   await waitForCount(t, 3);

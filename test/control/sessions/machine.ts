@@ -5,6 +5,7 @@ import type { ExecutionContext, TestFn } from "ava";
 import type { Machine } from "../../../control/sessions/machines.ts";
 import type { DomainRecord } from "../../../xenod/daemon/domain-record.ts";
 import { type RunningServer, startXenoServer } from "../../end-to-end/xeno-server.ts";
+import { runTeardowns } from "../../run-teardowns.ts";
 import { publishFiles } from "../../xenod/published.ts";
 
 export interface SimulatedMachine extends Machine {
@@ -21,16 +22,7 @@ export function shareMachine(test: TestFn): () => SimulatedMachine {
   test.before(async (t) => {
     machine = await startMachine({ teardown: (act) => void teardowns.push(act), log: t.log });
   });
-  test.after.always(async () => {
-    const failures: unknown[] = [];
-    for (const teardown of teardowns.reverse())
-      try {
-        await teardown();
-      } catch (error) {
-        failures.push(error);
-      }
-    if (failures.length > 0) throw failures[0];
-  });
+  test.after.always(() => runTeardowns(teardowns));
   return () => machine;
 }
 

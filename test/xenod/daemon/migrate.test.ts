@@ -16,6 +16,7 @@ import { readMachine } from "../../../xenod/hypervisors/simulator/simulated-mach
 import { killSimulated } from "../../../xenod/hypervisors/simulator/simulator.ts";
 import { listNamespaces } from "../../../xenod/links/namespaces.ts";
 import { type RunningServer, startXenoServers } from "../../end-to-end/xeno-server.ts";
+import { runTeardowns } from "../../run-teardowns.ts";
 import { publishFiles } from "../published.ts";
 import { GuestShell, poll } from "../test-guest.ts";
 import { type CuttableLink, openCuttableLink } from "./cuttable-link.ts";
@@ -46,16 +47,7 @@ test.before(async (t) => {
   await poll("web to run", async () => (await a.client.domain("web")).state === "running");
 });
 
-test.after.always(async () => {
-  const failures: unknown[] = [];
-  for (const teardown of teardowns.reverse())
-    try {
-      await teardown();
-    } catch (error) {
-      failures.push(error);
-    }
-  if (failures.length > 0) throw failures[0];
-});
+test.after.always(() => runTeardowns(teardowns));
 
 test.serial("a domain moves with its memory, and nothing of it stays behind", async (t) => {
   await remember(t, "first");

@@ -15,6 +15,7 @@ import { sweepStore } from "../../../xenostore/collect/sweep.ts";
 import { trustKey } from "../../../xenostore/keys/key-ring.ts";
 import { removeRef } from "../../../xenostore/publish/write-ref.ts";
 import { type RunningServer, startXenoServer } from "../../end-to-end/xeno-server.ts";
+import { runTeardowns } from "../../run-teardowns.ts";
 import { publishFiles } from "../published.ts";
 import { GuestShell, poll } from "../test-guest.ts";
 
@@ -31,16 +32,7 @@ test.before(async (t) => {
   await waitForState("web", "running");
 });
 
-test.after.always(async () => {
-  const failures: unknown[] = [];
-  for (const teardown of teardowns.reverse())
-    try {
-      await teardown();
-    } catch (error) {
-      failures.push(error);
-    }
-  if (failures.length > 0) throw failures[0];
-});
+test.after.always(() => runTeardowns(teardowns));
 
 test.serial("a suspended domain has nothing but its checkpoint, and is resumed with its memory", async (t) => {
   await remember(t, "web", "first");
