@@ -62,10 +62,15 @@ export class QemuDomain implements Domain {
   }
 
   async state(): Promise<DomainState> {
-    if (this.#reason !== undefined) return this.#reason;
-    if (!(await this.#isAlive())) return "crashed";
-    const { status } = (await this.#control.execute("query-status")) as { status: string };
-    return states[status] ?? "paused";
+    if (this.#reason === undefined && (await this.#isAlive()))
+      try {
+        const { status } = (await this.#control.execute("query-status")) as { status: string };
+        return states[status] ?? "paused";
+      } catch (error) {
+        // A QEMU that was ended while it was asked leaves its reason, not an answer.
+        if (this.#reason === undefined && (await this.#isAlive())) throw error;
+      }
+    return this.#reason ?? "crashed";
   }
 
   async unpause(): Promise<void> {
