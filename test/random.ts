@@ -1,3 +1,9 @@
+/**
+ * What is random in the tests. Everything comes from one seed, so that whoever tests a tree of this repository sees what everyone
+ * else saw: `npm test` takes it from the tree's name (scripts/tests/choose-seed.ts), ava by itself throws a new one.
+ */
+export const testSeed = Number(process.env.XENO_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+
 /** Random numbers from 0 up to but without `below`, the same for the same seed. */
 export type Random = (below: number) => number;
 

@@ -1,6 +1,6 @@
 import test from "ava";
-import fc from "fast-check";
 import { describeSamples, quantile } from "../../bench/statistics.ts";
+import fc from "../property.ts";
 
 const rows: [samples: number[], share: number, expected: number][] = [
   [[7], 0.5, 7],

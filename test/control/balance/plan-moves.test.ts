@@ -1,5 +1,4 @@
 import test from "ava";
-import fc from "fast-check";
 import {
   type Move,
   planDrain,
@@ -7,6 +6,7 @@ import {
   type SurveyedDomain,
   type SurveyedServer,
 } from "../../../control/balance/plan-moves.ts";
+import fc from "../../property.ts";
 
 function domain(name: string, memoryMiB: number, more: Partial<SurveyedDomain> = {}): SurveyedDomain {
   return { name, memoryMiB, cpuMsPerSecond: 0, isRunning: true, ...more };

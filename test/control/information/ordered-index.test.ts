@@ -1,6 +1,6 @@
 import test from "ava";
-import fc from "fast-check";
 import { type Entry, OrderedIndex } from "../../../control/information/ordered-index.ts";
+import fc from "../../property.ts";
 
 const value = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.constantFrom("a", "b"));
 const entry = fc.record({ value, server: fc.integer({ min: 0, max: 400 }).map((id) => `s${id}`) });

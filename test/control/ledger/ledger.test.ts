@@ -1,6 +1,6 @@
 import test from "ava";
-import fc from "fast-check";
 import { formatMoney, parseMoney } from "../../../control/ledger/money.ts";
+import fc from "../../property.ts";
 import { LedgerModel, type Operation } from "./model.ts";
 import { openScratch } from "./scratch.ts";
 

@@ -1,8 +1,8 @@
 import test from "ava";
-import fc from "fast-check";
 import { describePublicKey } from "../../../control/credentials/public-key.ts";
 import { issueOrder, type OrderTexts, passOnOrder, spendOrder, verifyOrder } from "../../../control/orders/order.ts";
 import { combineRestrictions, type Restrictions, requireAllowed } from "../../../control/orders/restrictions.ts";
+import fc from "../../property.ts";
 import { makeKey } from "../credentials/make-key.ts";
 
 const now = 1_800_000_000_000;

@@ -1,6 +1,6 @@
 import test from "ava";
-import fc from "fast-check";
 import { type Coordinates, moveBy, predictRoundTrip, unknownCoordinates } from "../../../control/search/coordinates.ts";
+import fc from "../../property.ts";
 
 /** A generator of the same numbers each time (mulberry32). */
 function seeded(seed: number): () => number {

@@ -1,5 +1,4 @@
 import test from "ava";
-import fc from "fast-check";
 import type { Tokens } from "../../../control/information/advertisement.ts";
 import { createInformationApi } from "../../../control/information/api.ts";
 import { InvertedFile } from "../../../control/information/inverted-file.ts";
@@ -7,6 +6,7 @@ import { InformationNode } from "../../../control/information/node.ts";
 import { addSearchRoute } from "../../../control/search/api.ts";
 import { findServers } from "../../../control/search/find-servers.ts";
 import type { Query } from "../../../control/search/query.ts";
+import fc from "../../property.ts";
 
 const now = 1_800_000_000_000;
 

@@ -1,10 +1,10 @@
 /** What sessions owe, over any course of events: pure functions, and a model that only knows when the session was in force. */
 import test from "ava";
-import fc from "fast-check";
 import { advance, endSession, extendGrace, resumeIfPaid } from "../../../control/sessions/life-cycle.ts";
 import { bill, countSpendable, msUntil, priceFor, whenDue } from "../../../control/sessions/meter.ts";
 import { priceOf } from "../../../control/sessions/prices.ts";
 import type { Session, SessionOrder } from "../../../control/sessions/session.ts";
+import fc from "../../property.ts";
 
 const hourMs = 3_600_000;
 const begin = 1_000_000;

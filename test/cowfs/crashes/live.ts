@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import fc from "fast-check";
 import { FileSystemError, XenoError } from "../../../cowfs/errors.ts";
 import { Fault } from "../../../cowfs/fault.ts";
 import type { UnionFileSystem } from "../../../cowfs/union/union.ts";
+import fc from "../../property.ts";
 import { type Operation, operation, perform } from "../union/operations.ts";
 import { snapshot } from "../union/snapshot.ts";
 import { type Kept, PinLife } from "./kept-pins.ts";

@@ -3,11 +3,11 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import fc from "fast-check";
 import type { FileSystem } from "../../../cowfs/file-system.ts";
 import { Opcode } from "../../../cowfs/fuse/protocol.ts";
 import { Request } from "../../../cowfs/fuse/request.ts";
 import { Session } from "../../../cowfs/fuse/session.ts";
+import fc from "../../property.ts";
 import { createModel } from "../model/model.ts";
 import { oddName, World } from "../posix-rules/world.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "ava";
-import fc from "fast-check";
 import { ChangeReader, ChangeWriter } from "../../../cowfs/journals/changes.ts";
 import type { Change } from "../../../cowfs/journals/state.ts";
+import fc from "../../property.ts";
 
 const id = fc.maxSafeNat();
 const uint32 = fc.nat(0xffffffff);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "ava";
-import fc from "fast-check";
 import { JournalEntries } from "../../../cowfs/journals/entries.ts";
+import fc from "../../property.ts";
 
 const step = fc.record({
   name: fc.integer({ min: 0, max: 60 }).map((number) => `n${number}`),

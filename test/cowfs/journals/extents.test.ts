@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import test from "ava";
-import fc from "fast-check";
 import {
   clearRange,
   countBytes,
@@ -9,6 +8,7 @@ import {
   layExtent,
   lowerAddress,
 } from "../../../cowfs/journals/extents.ts";
+import fc from "../../property.ts";
 
 const fileBytes = 64;
 const step = fc.record({

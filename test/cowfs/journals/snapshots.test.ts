@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import test from "ava";
-import fc from "fast-check";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
 import { listPinFiles } from "../../../cowfs/journals/pins.ts";
 import type { JournalState } from "../../../cowfs/journals/state.ts";
+import fc from "../../property.ts";
 import {
   addFile,
   change,

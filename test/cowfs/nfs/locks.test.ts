@@ -1,9 +1,9 @@
 /** Locks: the table against a model that holds each byte by itself, and NLM v4 on the wire (RFC 1813 appendix II, XNFS chapter 10). */
 import fs from "node:fs";
 import test from "ava";
-import fc from "fast-check";
 import { LiveProcess } from "../../../cowfs/layers/live/process.ts";
 import { LockTable } from "../../../cowfs/nfs/locks/lock-table.ts";
+import fc from "../../property.ts";
 import { makeFastDirectory } from "../fast-directory.ts";
 import { openScratch } from "../union/scratch.ts";
 import { type Client, nfs } from "./client.ts";

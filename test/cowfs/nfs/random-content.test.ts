@@ -1,4 +1,5 @@
 import test from "ava";
+import { testSeed } from "../../random.ts";
 import { changeContent } from "../random-content.ts";
 import { root } from "../union/snapshot.ts";
 import { Wire, type WireFileSystem } from "./wire-file-system.ts";
@@ -14,8 +15,14 @@ test("a file reads as it was written over NFSv3", async (t) => {
     commits++;
     await fileSystem.sync();
   };
-  const seed = Math.floor(Math.random() * 2 ** 31);
-  await changeContent({ seed, operations: 400, onPause, fileSystem: () => fileSystem, id, content: Buffer.alloc(0) });
+  await changeContent({
+    seed: testSeed,
+    operations: 400,
+    onPause,
+    fileSystem: () => fileSystem,
+    id,
+    content: Buffer.alloc(0),
+  });
   t.true(commits > 0);
   fileSystem.close();
 });

@@ -1,6 +1,6 @@
 import test from "ava";
-import fc from "fast-check";
 import { RecordError, RecordReader } from "../../../cowfs/nfs/rpc/records.ts";
+import fc from "../../property.ts";
 import { mark } from "./client.ts";
 
 /** Feeds a stream in pieces of the given sizes and collects the records. */

@@ -1,6 +1,5 @@
 import { blake3 } from "@napi-rs/blake-hash";
 import test from "ava";
-import fc from "fast-check";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { FileType } from "../../../cowfs/file-system.ts";
 import { encodeTree } from "../../../cowfs/trees/encode.ts";
@@ -14,6 +13,7 @@ import {
 } from "../../../cowfs/trees/node.ts";
 import { openTree } from "../../../cowfs/trees/open.ts";
 import { type Tree, whiteout } from "../../../cowfs/trees/tree.ts";
+import fc from "../../property.ts";
 import { makeChunk, makeSpace } from "./random-tree.ts";
 
 const hash = (index: Buffer) => blake3(index).toString("hex");

@@ -1,6 +1,5 @@
 /** Random trees for property tests: every type, hard links, holes, whiteouts, opaque marks, names that are not UTF-8. */
 import { blake3 } from "@napi-rs/blake-hash";
-import fc from "fast-check";
 import type { AddressSpace } from "../../../cowfs/trees/address-space.ts";
 import {
   createDirectoryNode,
@@ -11,6 +10,7 @@ import {
   type TreeNode,
 } from "../../../cowfs/trees/node.ts";
 import type { Piece } from "../../../cowfs/trees/tree.ts";
+import fc from "../../property.ts";
 
 export function hashHex(bytes: Buffer): string {
   return blake3(bytes).toString("hex");

@@ -1,10 +1,10 @@
 import test from "ava";
-import fc from "fast-check";
 import { Fault } from "../../../cowfs/fault.ts";
 import { encodeTree } from "../../../cowfs/trees/encode.ts";
 import { createDirectoryNode, createFileNode, type TreeNode } from "../../../cowfs/trees/node.ts";
 import { openTree, type SealedTree } from "../../../cowfs/trees/open.ts";
 import { type Piece, whiteout } from "../../../cowfs/trees/tree.ts";
+import fc from "../../property.ts";
 import { chunkBytes, makeChunk, makeSpace, randomTree, walk } from "./random-tree.ts";
 
 test("a sealed tree gives back everything that it was built from", (t) => {

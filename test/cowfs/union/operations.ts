@@ -1,8 +1,9 @@
 /** Random operations on paths, run the same on any file system. */
-import fc from "fast-check";
+
 import { FileSystemError } from "../../../cowfs/errors.ts";
 import type { Caller, FileSystem, RequestKey } from "../../../cowfs/file-system.ts";
 import { FileType } from "../../../cowfs/file-system.ts";
+import fc from "../../property.ts";
 import { walkTo } from "./snapshot.ts";
 
 export interface Operation {

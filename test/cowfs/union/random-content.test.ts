@@ -1,4 +1,5 @@
 import test from "ava";
+import { testSeed } from "../../random.ts";
 import { changeContent } from "../random-content.ts";
 import { directory, file } from "./layers.ts";
 import { openScratch } from "./scratch.ts";
@@ -10,7 +11,13 @@ test("a file of a template reads as it was written, over checkpoints and restart
   const id = await s.find("/f");
   let pauses = 0;
   const onPause = () => (pauses++ % 2 === 0 ? s.fs.core.journal.checkpoint() : s.reopen());
-  const seed = Math.floor(Math.random() * 2 ** 31);
-  await changeContent({ seed, operations: 400, onPause, fileSystem: () => s.fs, id, content: Buffer.from(text) });
+  await changeContent({
+    seed: testSeed,
+    operations: 400,
+    onPause,
+    fileSystem: () => s.fs,
+    id,
+    content: Buffer.from(text),
+  });
   t.true(pauses > 0);
 });

@@ -1,8 +1,8 @@
 import { gzipSync } from "node:zlib";
 import test from "ava";
-import fc from "fast-check";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { importTar } from "../../../templates/import/import-tar.ts";
+import fc from "../../property.ts";
 import { MemorySink } from "./memory-sink.ts";
 import { endMark, inParts, type Member, packTar, padded, paxHeader, rawHeader } from "./pack.ts";
 

@@ -1,7 +1,7 @@
 import { blake3 } from "@napi-rs/blake-hash";
 import test from "ava";
-import fc from "fast-check";
 import { cutBuffer, cutChunks, maxBytes, minBytes, wholeBytes } from "../../../xenostore/chunking/cut-chunks.ts";
+import fc from "../../property.ts";
 
 /** Content without repetition, the same for the same seed. */
 function makeContent(length: number, seed: number): Buffer {

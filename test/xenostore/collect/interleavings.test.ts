@@ -4,7 +4,6 @@
  */
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
-import fc from "fast-check";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { markObjects } from "../../../xenostore/collect/mark.ts";
 import { writePin } from "../../../xenostore/collect/pin.ts";
@@ -13,6 +12,7 @@ import { createKey } from "../../../xenostore/keys/key-ring.ts";
 import { beginPublication, type Published } from "../../../xenostore/publish/publication.ts";
 import { removeRef } from "../../../xenostore/publish/write-ref.ts";
 import type { ObjectStore } from "../../../xenostore/stores/object-store.ts";
+import fc from "../../property.ts";
 import { makeDirectory } from "../make-directory.ts";
 import { createMemoryStore } from "../memory-store.ts";
 import { addFiles, type Files, makeBytes } from "../publish/sample.ts";

@@ -4,7 +4,6 @@
  */
 import path from "node:path";
 import test from "ava";
-import fc from "fast-check";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { markObjects } from "../../../xenostore/collect/mark.ts";
 import { writePin } from "../../../xenostore/collect/pin.ts";
@@ -12,6 +11,7 @@ import { sweepStore } from "../../../xenostore/collect/sweep.ts";
 import { createKey } from "../../../xenostore/keys/key-ring.ts";
 import { beginPublication, type Published } from "../../../xenostore/publish/publication.ts";
 import { removeRef } from "../../../xenostore/publish/write-ref.ts";
+import fc from "../../property.ts";
 import { changeStore } from "../change-store.ts";
 import { makeDirectory } from "../make-directory.ts";
 import { createMemoryStore } from "../memory-store.ts";

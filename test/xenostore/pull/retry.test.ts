@@ -1,8 +1,8 @@
 import test from "ava";
-import fc from "fast-check";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { Pace } from "../../../xenostore/pull/pace.ts";
 import { retryStore } from "../../../xenostore/pull/retry.ts";
+import fc from "../../property.ts";
 
 const forever = new AbortController().signal;
 const away = () => new XenoError("store-unavailable", "away");

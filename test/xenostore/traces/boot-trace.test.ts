@@ -1,6 +1,6 @@
 import test from "ava";
-import fc from "fast-check";
 import { decodeTrace, encodeTrace, mergeTraces } from "../../../xenostore/traces/boot-trace.ts";
+import fc from "../../property.ts";
 
 const treeId = (digit: string) => digit.repeat(64);
 
