@@ -24,7 +24,7 @@ setting() {
 name=$(setting host)
 hostname "$name"
 
-modprobe -a xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-netback virtio_net virtio_console 9pnet_virtio 9p
+modprobe -a xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-netback virtio_net virtio_console 9pnet_virtio 9p squashfs
 mount -t xenfs none /proc/xen
 ip link set lo up
 ip addr add 10.0.2.15/24 dev eth0
@@ -34,7 +34,8 @@ ip route add default via 10.0.2.2
 ip link set eth1 mtu 16000 up && ip addr add "$(setting address)" dev eth1
 
 mkdir -p /project /lab
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro project /project
+mount -t squashfs -o ro /dev/vdb /project
+mount -t squashfs -o ro /dev/vdc /project/node_modules
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=none lab /lab
 
 xenstored --pid-file /run/xen/xenstored.pid

@@ -17,6 +17,7 @@ import { fetchKernelPackage } from "../../templates/kernel/fetch-package.ts";
 import { resolveModules } from "../../templates/kernel/modules.ts";
 import { extractKernel } from "../../templates/kernel/uncompressed-kernel.ts";
 import { systemEnvironment } from "../../xenod/system-path.ts";
+import { makePackagesDisk } from "./checkout-disks.ts";
 
 export interface LabImages {
   readonly xen: string;
@@ -24,6 +25,8 @@ export interface LabImages {
   /** What the initramfs is packed of: a busybox, and `modules` in the order in which they are loaded. */
   readonly boot: string;
   readonly disk: string;
+  /** The checkout's node_modules. */
+  readonly packages: string;
 }
 
 export interface ImageBuild {
@@ -39,9 +42,17 @@ const xenPackage = "xen-hypervisor-4.17-amd64";
 /** util-linux, coreutils and perl-base are in every Debian; libstdc++6 is Node's. */
 const dom0Packages = ["xen-utils-4.17", "iproute2", "nftables", "kmod", "procps", "libstdc++6", "busybox-static"];
 /** Of the kernel's modules, what dom0 may load; the rest is drivers of real machines. */
-const moduleFolders = ["arch", "crypto", "lib", "net", "fs/9p", "fs/netfs", "fs/fscache", "fs/fuse", "fs/nls"].concat(
-  ["block", "char", "net", "virtio", "xen"].map((name) => `drivers/${name}`),
-);
+const moduleFolders = [
+  "arch",
+  "crypto",
+  "lib",
+  "net",
+  "fs/9p",
+  "fs/netfs",
+  "fs/fscache",
+  "fs/fuse",
+  "fs/squashfs",
+].concat(["block", "char", "net", "virtio", "xen"].map((name) => `drivers/${name}`));
 const bootModules = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
 const diskMiB = 1_600;
 const folder = import.meta.dirname;
@@ -50,13 +61,14 @@ const folder = import.meta.dirname;
 export async function buildImages(build: ImageBuild): Promise<LabImages> {
   const key = await describeInputs();
   const directory = join(build.directory, key);
-  const images: LabImages = {
+  const made = {
     xen: join(directory, "xen.elf"),
     kernel: join(directory, "vmlinux"),
     boot: join(directory, "boot"),
     disk: join(directory, "dom0.img"),
   };
-  if (await exists(images.disk)) return images;
+  const withPackages = async () => ({ ...made, packages: await makePackagesDisk(build.directory, build.signal) });
+  if (await exists(made.disk)) return await withPackages();
   await mkdir(build.directory, { recursive: true, mode: 0o700 });
   const scratch = join(build.directory, `${key}.${process.pid}.tmp`);
   try {
@@ -64,7 +76,7 @@ export async function buildImages(build: ImageBuild): Promise<LabImages> {
     await makeAll(scratch, build);
     await rename(join(scratch, "made"), directory).catch(async (error) => {
       // Another was faster: its images are as good.
-      if (!(await exists(images.disk))) throw error;
+      if (!(await exists(made.disk))) throw error;
     });
   } catch (cause) {
     build.signal.throwIfAborted();
@@ -77,7 +89,7 @@ export async function buildImages(build: ImageBuild): Promise<LabImages> {
   }
   for (const name of await readdir(build.directory))
     if (/^[0-9a-f]{16}$/.test(name) && name !== key) await rm(join(build.directory, name), { recursive: true });
-  return images;
+  return await withPackages();
 }
 
 async function makeAll(scratch: string, { signal, onProgress }: ImageBuild): Promise<void> {

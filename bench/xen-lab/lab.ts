@@ -12,6 +12,7 @@ import { XenodClient } from "../../xenod/api/client.ts";
 import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { createKey, type PublicKeyText, trustKey } from "../../xenostore/keys/key-ring.ts";
+import { makeSourcesDisk } from "./checkout-disks.ts";
 import { Dom0Shell } from "./dom0-shell.ts";
 import { buildImages } from "./images.ts";
 import { apiPortInside, linkAddress, startXenHost, xenHostFiles } from "./xen-host.ts";
@@ -45,7 +46,6 @@ interface HostRecord {
 }
 
 export const callerKey = "lab";
-const project = join(import.meta.dirname, "..", "..");
 const names = ["a", "b"];
 const recordFile = "hosts.json";
 
@@ -60,6 +60,8 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
   await prepareKeys(directory);
   const records: HostRecord[] = [];
   try {
+    const sources = join(directory, "sources.squashfs");
+    await makeSourcesDisk(sources, signal);
     const linkPort = await findFreePort();
     for (const [index, name] of names.slice(0, hosts).entries()) {
       const number = index + 1;
@@ -73,7 +75,7 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
       await writeFile(join(directory, `${name}.json`), JSON.stringify(configuration));
       const apiPort = await findFreePort();
       onProgress(`starting Xen host ${name}`);
-      const child = await startXenHost({ name, number, images, project, directory, apiPort, linkPort, withXenod });
+      const child = await startXenHost({ name, number, images, sources, directory, apiPort, linkPort, withXenod });
       child.unref();
       const startTime = await readStartTime(child.pid!);
       if (startTime !== undefined) records.push({ name, number, process: child.pid!, startTime, apiPort });

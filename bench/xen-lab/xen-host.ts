@@ -16,8 +16,8 @@ export interface XenHostStart {
   /** 1 or 2: its place on the link between the two. */
   readonly number: number;
   readonly images: LabImages;
-  /** The checkout that runs in dom0, as /project. */
-  readonly project: string;
+  /** Our own files, which run in dom0 as /project: see checkout-disks.ts. */
+  readonly sources: string;
   /** Shared by the hosts and whoever drives them, as /lab. */
   readonly directory: string;
   /** On 127.0.0.1: the API, and the link between the hosts. */
@@ -76,7 +76,7 @@ export async function startXenHost(start: XenHostStart): Promise<ChildProcess> {
 }
 
 function composeOptions(start: XenHostStart): string[] {
-  const { name, number, images, project, directory, apiPort, linkPort, withXenod } = start;
+  const { name, number, images, sources, directory, apiPort, linkPort, withXenod } = start;
   const files = xenHostFiles(directory, name);
   const words = [
     ...[images.kernel, "console=hvc0", "loglevel=4", "mitigations=off", "cryptomgr.notests", "random.trust_cpu=on"],
@@ -87,9 +87,9 @@ function composeOptions(start: XenHostStart): string[] {
     ...[`dom0_mem=${dom0MiB}M,max:${dom0MiB}M`, "console=com1", "com1=115200,8n1", "spec-ctrl=eager-fpu"],
     ...["bootscrub=off", "noreboot"],
   ];
-  const share = (id: string, path: string, options: string) => [
-    ...["-fsdev", `local,id=${id},path=${escapeValue(path)},security_model=none${options}`],
-    ...["-device", `virtio-9p-pci,fsdev=${id},mount_tag=${id}`],
+  const disk = (id: string, path: string, options: string) => [
+    ...["-drive", `file=${escapeValue(path)},format=raw,if=none,id=${id},${options}`],
+    ...["-device", `virtio-blk-pci,drive=${id}`],
   ];
   return [
     ...["-name", `xen-lab-${name}`, "-accel", "tcg,thread=multi", "-cpu", "max,-smap,-smep,-rdtscp"],
@@ -97,14 +97,15 @@ function composeOptions(start: XenHostStart): string[] {
     ...["-serial", `file:${files.console}`],
     ...["-kernel", images.xen, "-append", xenWords.join(" ")],
     ...["-initrd", `${escapeValue(words.join(" "))},${escapeValue(files.initramfs)}`],
-    ...["-drive", `file=${escapeValue(images.disk)},format=raw,if=none,id=disk,snapshot=on`],
-    ...["-device", "virtio-blk-pci,drive=disk"],
+    ...disk("root", images.disk, "snapshot=on"),
+    ...disk("sources", sources, "readonly=on"),
+    ...disk("packages", images.packages, "readonly=on"),
     ...["-netdev", `user,id=api,hostfwd=tcp:127.0.0.1:${apiPort}-:${apiPortInside}`],
     ...["-device", "virtio-net-pci,netdev=api,romfile="],
     ...["-netdev", `socket,id=link,${number === 1 ? "listen" : "connect"}=127.0.0.1:${linkPort}`],
     ...["-device", `virtio-net-pci,netdev=link,mac=02:78:65:6e:02:0${number},romfile=`],
-    ...share("project", project, ",readonly=on"),
-    ...share("lab", directory, ""),
+    ...["-fsdev", `local,id=lab,path=${escapeValue(directory)},security_model=none`],
+    ...["-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab"],
     ...[
       "-device",
       "virtio-serial-pci",

@@ -13,8 +13,6 @@ import { buildImages } from "../../bench/xen-lab/images.ts";
 import { connectXenod, findLab, startLab, stopLab, waitForServerKey } from "../../bench/xen-lab/lab.ts";
 import { findHome } from "../../control/cli/home.ts";
 import { exitCodes, printResult, reportError, tell } from "../../control/cli/output.ts";
-
-import { openCachedKernel } from "../templates/kernel/cached-kernel.ts";
 import { runTests } from "./run-tests.ts";
 
 const usage = `Usage: npm run xen-lab -- build
@@ -79,7 +77,6 @@ async function up(options: string[]): Promise<number> {
 
 /** In the lab that is up, or in one for the tests alone. */
 async function testInside(options: string[]): Promise<number> {
-  await openCachedKernel();
   const known = await findLab(directory);
   const hosts = known.length > 0 ? known : await startLab({ home, hosts: 1, withXenod: false, signal, onProgress });
   try {

@@ -74,8 +74,9 @@ export class XlDomain implements Domain {
   }
 
   async state(): Promise<DomainState> {
-    if (this.#reason !== undefined) return this.#reason;
-    return describeState(await this.#look());
+    // One that ends while it is looked for may be gone by then, and why is known.
+    const listed = this.#reason === undefined ? await this.#look() : undefined;
+    return this.#reason ?? describeState(listed);
   }
 
   async unpause(): Promise<void> {

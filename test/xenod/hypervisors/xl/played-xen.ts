@@ -24,11 +24,18 @@ export class PlayedXen {
   readonly commands: string[] = [];
   /** Fails the next command of this name, after what it did. */
   failing: string | undefined;
+  /** The next list is told as it is once this settles. */
+  nextList: Promise<void> | undefined;
   #lastId = 0;
 
   readonly run: RunXl = async (options) => {
     const [command, ...rest] = options;
-    if (command === "list") return this.#list();
+    if (command === "list") {
+      const { nextList } = this;
+      this.nextList = undefined;
+      if (nextList !== undefined) await nextList;
+      return this.#list();
+    }
     this.commands.push(options.filter((option) => !option.startsWith("/")).join(" "));
     const target = rest.at(-1) ?? "";
     if (command === "create") this.#create(target);

@@ -70,6 +70,19 @@ for (const [shutdown, reason] of [
     t.deepEqual([await readdir(directory), await readdir(records)], [["console.log"], []]);
   });
 
+test("who asks while what has ended is taken down is told why it ended", async (t) => {
+  const { xen, open, hypervisor, specification, directory } = await prepare(t);
+  (await hypervisor.create(specification, signal)).detach();
+  xen.domains[0].shutdown = "poweroff";
+  const found = (await open().find("web", directory))!;
+  const gone = Promise.withResolvers<void>();
+  xen.nextList = gone.promise;
+  const asked = found.state();
+  t.is(await found.ended(), "stopped");
+  gone.resolve();
+  t.is(await asked, "stopped");
+});
+
 test("a domain that was ended behind our back has crashed", async (t) => {
   const { xen, hypervisor, specification } = await prepare(t);
   const domain = await hypervisor.create(specification, signal);
