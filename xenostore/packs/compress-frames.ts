@@ -3,7 +3,8 @@ import { constants, zstdCompressSync } from "node:zlib";
 import { blake3 } from "@napi-rs/blake-hash";
 import type { CompressedPack, RawPack } from "./pack-writer.ts";
 
-const compressionLevel = 3;
+/** Of Debian's files level 3 takes 1.7 times the processor of 2 and stores 1.7 % less; 1 takes 0.9 times and stores 4.4 % more. */
+const compressionLevel = 2;
 
 export function compressFrames({ bytes, frameLengths }: Pick<RawPack, "bytes" | "frameLengths">): CompressedPack {
   const frames: Buffer[] = [];
