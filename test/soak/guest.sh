@@ -66,10 +66,15 @@ for round in $(seq 20); do
 done
 git -C repo gc -q || fail "git gc"
 step "git done"
+# A new file, and one of the template.
+for file in new /usr/share/common-licenses/GPL-3; do
+  python3 /usr/local/lib/fsx.py $file 1 1000 && python3 /usr/local/lib/fsx.py $file 2 1000 || fail "fsx of $file"
+done
+step "mapped files done"
 mv /usr/share/doc /usr/share/documents || fail "the rename of a template directory"
 echo "made after" >/usr/share/documents/new
 find /usr/share/documents | sort | sha256sum >renamed
-find build repo -type f -print0 | sort -z | xargs -0 sha256sum >sums
+find build repo new /usr/share/common-licenses -type f -print0 | sort -z | xargs -0 sha256sum >sums
 check
 touch done
 sync

@@ -1,7 +1,11 @@
 /**
  * `npm run soak -- guest`: a whole Debian guest that installs a compiler, builds, works with SQLite and git, renames a
- * directory of the template, resets itself, and finds all of it (guest.sh). Its short form is test/end-to-end/guest-work.test.ts.
+ * directory of the template, changes files by calls and by mappings (fsx.py), resets itself, and finds all of it (guest.sh). Its short
+ * form is test/end-to-end/guest-work.test.ts.
  */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findHome } from "../../control/cli/home.ts";
@@ -14,11 +18,12 @@ import { runRounds, type Soak, type SoakRun } from "./soak.ts";
 
 const overlayUrl = "xenostore://demo/soak-guest";
 const script = fileURLToPath(new URL("guest.sh", import.meta.url));
+const fsx = fileURLToPath(new URL("../cowfs/fuse/fsx.py", import.meta.url));
 /** Emulated on a machine with much else to do; with KVM it is two minutes. */
 const deadlineMs = 3_600_000;
 
 export const guest: Soak = {
-  about: "a Debian guest that installs a compiler, builds, works with SQLite and git, and resets itself",
+  about: "a Debian guest that installs a compiler, builds, works with SQLite, git and mapped files, and resets itself",
   minutes: 60,
   run: (run) => runRounds(run, (_seed, count) => bootAndWork(run, count)),
 };
@@ -35,7 +40,9 @@ async function bootAndWork(run: SoakRun, count: (what: string, by?: number) => v
   const preparation = { home, store, layers, signal, narrator };
   await prepareTemplate(preparation);
   await prepareKernel(preparation);
-  const overlay = await prepareOverlay(preparation, script, overlayUrl);
+  const scratch = await mkdtemp(join(tmpdir(), "xeno-soak-guest-"));
+  cleanup.defer(() => rm(scratch, { recursive: true, force: true }));
+  const overlay = await prepareOverlay(preparation, await writeScript(scratch), overlayUrl);
   const { servers } = await startServers({
     home,
     names: ["soak"],
@@ -51,6 +58,17 @@ async function bootAndWork(run: SoakRun, count: (what: string, by?: number) => v
   for (const step of steps) process.stderr.write(`${step}\n`);
   count("steps", steps.length);
   count("resets");
+}
+
+/** guest.sh, with fsx.py in it: an overlay is built from one script. */
+async function writeScript(directory: string): Promise<string> {
+  const whole = join(directory, "guest.sh");
+  const program = await readFile(fsx, "utf8");
+  await writeFile(
+    whole,
+    `${await readFile(script, "utf8")}cat > /usr/local/lib/fsx.py <<'END_OF_FSX'\n${program}END_OF_FSX\n`,
+  );
+  return whole;
 }
 
 /** What the guest said when it had found all of it. Throws what it failed at. */
