@@ -6,8 +6,9 @@ import { appendFile, copyFile, mkdtemp, readFile, rm, stat, truncate } from "nod
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import test, { type ExecutionContext } from "ava";
+import { XenoError } from "../../../cowfs/errors.ts";
 import type { Domain, DomainSpecification, Hypervisor } from "../../../xenod/hypervisors/hypervisor.ts";
 import { GuestShell, poll, waitForConsole } from "../test-guest.ts";
 
@@ -193,6 +194,9 @@ export function testHypervisor(name: string, subject: Subject): void {
       }
       const missing = createReadStream(join(directory, "none"));
       await t.throwsAsync(hypervisor.restore(target, missing, platform, signal), { code: "ENOENT" });
+      const lost = Readable.from(loseTheRest(createReadStream(image, { end: 99_999 })));
+      await t.throwsAsync(hypervisor.restore(target, lost, platform, signal), { code: "object-missing" });
+      t.is(await hypervisor.find("target", target.directory), undefined);
       const restored = await hypervisor.restore(target, createReadStream(image), platform, signal);
       await restored.destroy();
     },
@@ -269,6 +273,11 @@ async function scratch(t: ExecutionContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "xeno-image-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   return directory;
+}
+
+async function* loseTheRest(part: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* part;
+  throw new XenoError("object-missing", "the rest of the image is gone from its store");
 }
 
 /** Both ends of a TCP connection. */

@@ -60,16 +60,20 @@ export async function startQemu(
       control.close();
       throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
     }
+    const feed = image && feedMemory(image, child.stdio[imageDescriptor] as Socket, signal);
     try {
       if (specification.cpu !== undefined) await limitCpu(specification.directory, process.pid, specification.cpu);
-      if (image !== undefined)
-        await loadMemory(image, child.stdio[imageDescriptor] as Socket, control, failure, signal);
+      if (feed !== undefined) await awaitLoaded(control, feed, failure, signal);
     } catch (error) {
       control.close();
-      // Its reason is in its log, once it is gone.
-      const hasEnded = error instanceof XenoError && (await Promise.race([failure, delay(endingMs, false)]));
+      signal.throwIfAborted();
+      const hasEnded = await Promise.race([failure, delay(endingMs, false)]);
+      // QEMU sees that its image ends, whoever reads it sees why. Its own reason is in its log, once it is gone.
+      if (feed?.broken !== undefined) throw feed.broken;
       if (hasEnded) throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
       throw error;
+    } finally {
+      await feed?.end();
     }
     child.unref();
     return { process, control };
@@ -81,38 +85,48 @@ export async function startQemu(
   }
 }
 
+interface MemoryFeed {
+  /** Why the image could not be read to its end. */
+  readonly broken: unknown;
+  /** Settles when nothing is read or written any more. */
+  end(): Promise<void>;
+}
+
+function feedMemory(image: Readable, into: Socket, signal: AbortSignal): MemoryFeed {
+  const ended = new AbortController();
+  let broken: unknown;
+  // Also after the pipeline has let go of it.
+  into.on("error", () => {});
+  const feeding = pipeline(image, into, { signal: AbortSignal.any([signal, ended.signal]) }).catch((error) => {
+    // QEMU closes its end when it has all, or when it ends.
+    if (!ended.signal.aborted && error.code !== "EPIPE" && error.code !== "ECONNRESET") broken = error;
+  });
+  return {
+    get broken() {
+      return broken;
+    },
+    async end() {
+      ended.abort();
+      await feeding;
+      into.destroy();
+    },
+  };
+}
+
 /** Settles when QEMU has taken the whole image in. */
-async function loadMemory(
-  image: Readable,
-  into: Socket,
+async function awaitLoaded(
   control: QmpClient,
+  feed: MemoryFeed,
   failure: Promise<boolean>,
   signal: AbortSignal,
 ): Promise<void> {
-  const fed = new AbortController();
-  // Also after the pipeline has let go of it.
-  into.on("error", () => {});
-  let broken: unknown;
-  const feeding = pipeline(image, into, { signal: AbortSignal.any([signal, fed.signal]) }).catch((error) => {
-    // QEMU closes its end when it has all, or when it ends.
-    if (error.code !== "EPIPE" && error.code !== "ECONNRESET") broken ??= error;
-  });
-  try {
-    for (;;) {
-      signal.throwIfAborted();
-      if (broken !== undefined) throw broken;
-      const { status } = (await control.execute("query-migrate")) as { status?: string };
-      if (status === "completed") return;
-      if (status === "failed" || (await Promise.race([failure, delay(pollMs, false)]))) {
-        // It may miss what we could not read: that is told then.
-        await Promise.race([feeding, delay(endingMs)]);
-        throw broken ?? new XenoError("image-damaged", "QEMU does not take the memory image");
-      }
-    }
-  } finally {
-    fed.abort();
-    await feeding;
-    into.destroy();
+  for (;;) {
+    signal.throwIfAborted();
+    if (feed.broken !== undefined) throw feed.broken;
+    const { status } = (await control.execute("query-migrate")) as { status?: string };
+    if (status === "completed") return;
+    if (status === "failed" || (await Promise.race([failure, delay(pollMs, false)])))
+      throw new XenoError("image-damaged", "QEMU does not take the memory image");
   }
 }
 
