@@ -16,20 +16,20 @@ import path from "node:path";
 import { crc32 } from "@node-rs/crc32";
 import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId } from "../file-system.ts";
-import { ChangeReader, ChangeWriter } from "./changes.ts";
-import { loadCheckpoint } from "./checkpoint-file.ts";
+import { ChangeWriter } from "./changes.ts";
 import { type CheckpointLimits, Checkpoints, defaultLimits, removeLeftovers, scaleLimits } from "./checkpoints.ts";
 import { chooseDisk, type Disk, settleAll, syncDirectory } from "./disk.ts";
-import { lowerAddress } from "./extents.ts";
+import { GroupSync } from "./group-sync.ts";
 import { holdsJournal, Identity } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { Log } from "./log.ts";
 import type { LogPosition } from "./log-file.ts";
+import { listOrphanDrops, recover } from "./recovery.ts";
 import { Reserve } from "./reserve.ts";
 import { Room } from "./room.ts";
 import { Segments } from "./segments.ts";
 import { Snapshots } from "./snapshots.ts";
-import { type Change, firstLayerId, JournalState } from "./state.ts";
+import { type Change, JournalState } from "./state.ts";
 
 /** Room that every transaction may use without asking the disk again: replies, attributes and names fit. */
 const transactionBytes = 256 * 1024;
@@ -53,9 +53,7 @@ export class Journal {
   readonly #writer = new ChangeWriter();
   #inTransaction = false;
   #failure: unknown;
-  #dirty = false;
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
+  readonly #syncs = new GroupSync(() => this.#syncNow());
 
   private constructor(directory: string, disk: Disk, limits: CheckpointLimits) {
     this.directory = directory;
@@ -64,10 +62,8 @@ export class Journal {
       this.#identity = new Identity(directory);
       this.#segments = new Segments(directory, disk, limits.fullSegmentBytes);
       this.#log = new Log(directory, disk);
-      const start = loadCheckpoint(directory, this.state);
-      const replay = (payload: Buffer, isSynced: boolean) => this.#replay(payload, isSynced);
-      this.#log.recover(start, this.#identity.syncedRecords, replay);
-      this.#syncRecovered();
+      const parts = { log: this.#log, segments: this.#segments };
+      const start = recover({ ...parts, directory, state: this.state, identity: this.#identity });
       removeLeftovers(directory);
       for (const { segments } of this.state.pins.values())
         for (const { segment } of segments) this.#segments.appendAfter(segment);
@@ -77,8 +73,8 @@ export class Journal {
       this.#identity.save({ clean: false, syncFailed: false });
       syncDirectory(directory);
       this.#checkpoints = new Checkpoints(this, this.#log, this.#segments, start, limits);
-      const parts = { log: this.#log, segments: this.#segments, checkpoints: this.#checkpoints };
-      this.room = new Room(this, { ...parts, reserve: new Reserve(directory) }, limits);
+      const reserve = new Reserve(directory);
+      this.room = new Room(this, { ...parts, checkpoints: this.#checkpoints, reserve }, limits);
       this.snapshots = new Snapshots(this, this.#segments, this.#checkpoints);
       void this.#segments.catchUp();
     } catch (error) {
@@ -148,7 +144,7 @@ export class Journal {
       if (key !== undefined) this.apply({ kind: "reply", key, bytes: Buffer.from(reply) });
       if (this.#writer.length > 0) {
         this.#log.append(this.#writer.bytes());
-        this.#dirty = true;
+        this.#syncs.note();
       }
       return reply;
     } catch (error) {
@@ -197,16 +193,7 @@ export class Journal {
    */
   sync(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (!this.#dirty) return this.#running ?? Promise.resolve();
-    if (this.#running === undefined) return this.#startSync();
-    // When the running one fails, the journal has failed, and the next one says so.
-    this.#next ??= this.#running
-      .catch(() => {})
-      .then(() => {
-        this.#next = undefined;
-        return this.#startSync();
-      });
-    return this.#next;
+    return this.#syncs.request();
   }
 
   /**
@@ -229,7 +216,7 @@ export class Journal {
 
   /** The log goes on in another file: a sync is needed, also where nothing has changed. */
   noteSwitch(): void {
-    this.#dirty = true;
+    this.#syncs.note();
   }
 
   /** Syncs and closes. A failed journal is closed as it is; one that fails in closing rejects. */
@@ -246,7 +233,7 @@ export class Journal {
       }
     } finally {
       this.#failure ??= new XenoError("journal-closed", `the journal ${this.directory} is closed`);
-      await Promise.allSettled([this.#running, this.#next]);
+      await this.#syncs.settled();
       this.#closeFiles();
     }
   }
@@ -259,16 +246,8 @@ export class Journal {
     }
   }
 
-  #startSync(): Promise<void> {
-    this.#running = this.#syncNow().finally(() => {
-      this.#running = undefined;
-    });
-    return this.#running;
-  }
-
   async #syncNow(): Promise<void> {
     this.flush();
-    this.#dirty = false;
     const sequence = this.#log.sequence;
     try {
       // At the same time: a record that is there without its data does not verify (J1), and nobody was told of it.
@@ -279,61 +258,8 @@ export class Journal {
     }
   }
 
-  /** Takes a record in, unless it must not count: its data is not there, or a failed sync may have dropped it. */
-  #replay(payload: Buffer, isSynced: boolean): boolean {
-    if (!isSynced && this.#identity.syncFailed) return false;
-    const changes = [...new ChangeReader(payload).changes()];
-    for (const change of changes) if (!this.#hasData(change, isSynced)) return false;
-    for (const change of changes) {
-      this.state.apply(change);
-      if (change.kind === "lay" && change.extent.address !== lowerAddress)
-        this.#segments.noteWritten(change.extent.address, change.extent.length, change.checksum);
-    }
-    if (!isSynced) this.#adopt(changes);
-    return true;
-  }
-
-  /**
-   * What was found beyond the mark may have been promised: the mark may lag (L4). It is made stable before anything is served, and
-   * marked; else a sync that fails later would have the next opener take it for lost.
-   */
-  #syncRecovered(): void {
-    const { sequence, marked } = this.#log;
-    if (sequence === marked) return;
-    this.#segments.syncNow();
-    this.#log.syncNow();
-    // (L6)
-    syncDirectory(this.directory);
-    this.#log.markSynced(sequence);
-  }
-
-  /**
-   * What a process that died had not synced is this one's to sync: its clients may ask it to make stable what they wrote
-   * to that one, which the operating system still has (RFC 1813 section 4.8). So is the log itself (L7).
-   */
-  #adopt(changes: readonly Change[]): void {
-    this.#dirty = true;
-    for (const change of changes)
-      if (change.kind === "lay" && change.extent.address !== lowerAddress)
-        this.#segments.adopt(change.extent.address, change.extent.length);
-  }
-
-  /** Of what was synced only that it is there at all: to read it would take as long as the journal is large. */
-  #hasData(change: Change, isSynced: boolean): boolean {
-    if (change.kind !== "lay" || change.extent.address === lowerAddress) return true;
-    const { address, length } = change.extent;
-    if (isSynced) return this.#segments.holds(address, length);
-    return this.#segments.verify(address, length, change.checksum);
-  }
-
-  /** Files without a name that were kept open when the process died: nobody can reach them any more. */
   #dropOrphans(): void {
-    const changes: Change[] = [];
-    for (const { id, extents, large } of this.state.inodes.nameless()) {
-      if (id < firstLayerId) changes.push({ kind: "drop", id });
-      // Of one from a layer below it must stay known that it is gone.
-      else if (extents.length > 0 || large !== undefined) changes.push({ kind: "cut", id, size: 0 });
-    }
+    const changes = listOrphanDrops(this.state);
     try {
       for (let at = 0; at < changes.length; at += orphansPerRecord)
         this.transact(undefined, () => this.#applyAll(changes.slice(at, at + orphansPerRecord)));

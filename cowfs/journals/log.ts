@@ -178,7 +178,7 @@ export class Log {
 
   /** As `sync`, at once: for use before anything is served. */
   syncNow(): void {
-    for (const each of [...this.#previous, this.#file]) fs.fdatasyncSync(each);
+    for (const each of [...this.#previous, this.#file]) this.#disk.syncNow(each);
     for (const each of this.#previous) fs.closeSync(each);
     this.#previous = [];
   }
@@ -297,7 +297,7 @@ export class Log {
       writeFully(this.#disk, this.#file, zeros.subarray(0, length), at);
       isTorn = true;
     }
-    if (isTorn) fs.fdatasyncSync(this.#file);
+    if (isTorn) this.#disk.syncNow(this.#file);
   }
 }
 

@@ -227,7 +227,7 @@ export class Segments {
   syncNow(): void {
     if (this.#hasNewFile) syncDirectory(this.#directory);
     this.#hasNewFile = false;
-    for (const segment of this.#unsynced) fs.fdatasyncSync(this.#open(segment));
+    for (const segment of this.#unsynced) this.#disk.syncNow(this.#open(segment));
     this.#unsynced.clear();
   }
 

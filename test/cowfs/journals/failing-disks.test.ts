@@ -24,6 +24,11 @@ class FailingDisk implements Disk {
     if (this.refuseSyncs !== undefined) throw diskError(this.refuseSyncs);
     await realDisk.sync(file);
   }
+
+  syncNow(file: number): void {
+    if (this.refuseSyncs !== undefined) throw diskError(this.refuseSyncs);
+    realDisk.syncNow(file);
+  }
 }
 
 for (const [refusal, code] of [
@@ -122,6 +127,30 @@ test("after a sync that failed only what was synced before counts, under a new w
   const crashed = Journal.open(left);
   t.deepEqual(crashed.writeVerifier, again.writeVerifier);
   await crashed.close();
+});
+
+test("where opening cannot make stable what a killed process wrote, it is refused, and the next opening shows and syncs all of it", async (t) => {
+  const journal = Journal.open(scratchDirectory(t));
+  addFile(journal, "synced", "abc");
+  await journal.sync();
+  addFile(journal, "written", "def");
+  journal.flush();
+  const killed = copyJournal(t, journal.directory);
+  await journal.close();
+  const disk = new FailingDisk();
+  disk.refuseSyncs = "EIO";
+  for (let time = 0; time < 2; time++) t.throws(() => Journal.open(killed, disk), { code: "journal-unusable" });
+  disk.refuseSyncs = undefined;
+  const again = Journal.open(killed, disk);
+  t.deepEqual([contentOf(again, "synced"), contentOf(again, "written")], ["abc", "def"]);
+  // Marked: a sync that fails from here on takes back nothing of it.
+  addFile(again, "later", "ghi");
+  disk.refuseSyncs = "EIO";
+  await t.throwsAsync(again.sync(), { code: "journal-failed" });
+  await again.close();
+  const last = Journal.open(killed);
+  t.deepEqual([contentOf(last, "written"), contentOf(last, "later")], ["def", undefined]);
+  await last.close();
 });
 
 test("a journal that cannot be opened for the disk says so", async (t) => {

@@ -32,6 +32,10 @@ class GatedDisk implements Disk {
     await gate.promise;
   }
 
+  syncNow(file: number): void {
+    realDisk.syncNow(file);
+  }
+
   /** Waits for so many syncs and ends them. */
   async release(count: number, error?: Error): Promise<void> {
     while (this.#waiting.length < count) {
