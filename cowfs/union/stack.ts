@@ -15,7 +15,7 @@ import { FileSystemError, XenoError } from "../errors.ts";
 import type { FileId, Name } from "../file-system.ts";
 import type { Journal } from "../journals/journal.ts";
 import { whiteout } from "../layers/layer.ts";
-import { minValidityMs } from "../layers/live/live-layer.ts";
+import { minValidityMs } from "../layers/live/questions.ts";
 import type { ShownEntries } from "./covered-listing.ts";
 import type { Cover } from "./covers.ts";
 import { baseSlot, inodeOf, makeFileId, rootId, slotOf } from "./file-ids.ts";

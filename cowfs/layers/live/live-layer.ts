@@ -9,13 +9,14 @@
  * - (L4) When a change is answered, nothing is believed any more of what was known before of the objects that it
  *   touches, nor of what was being asked about them.
  *
- * It trusts the files for nothing but the objects they show: their names, sizes and identities are checked here.
+ * It trusts the files for nothing but the objects they show: see check-found.ts.
  */
 import { FileSystemError, XenoError } from "../../errors.ts";
 import { Fault, type Need } from "../../fault.ts";
-import { FileType, type Name, type Time } from "../../file-system.ts";
+import type { Name, Time } from "../../file-system.ts";
 import type { Layer } from "../layer.ts";
 import { whiteout } from "../layer.ts";
+import { isDirectory, isName, requireSane, sight } from "./check-found.ts";
 import { blockBytes, ContentCache } from "./content-cache.ts";
 import {
   type LiveAttributes,
@@ -25,17 +26,13 @@ import {
   type LiveObject,
   type LivePlace,
   type LiveSource,
-  maxIdentityBytes,
   maxListedNames,
   whiteoutPrefix,
 } from "./live-files.ts";
 import { NumberTable, type Sighting } from "./number-table.ts";
+import { asFileSystemError, type Keep, minValidityMs, Questions } from "./questions.ts";
 import { TimedCache } from "./timed-cache.ts";
 
-export const minValidityMs = 1000;
-const maxValidityMs = 60_000;
-/** How long "it cannot be reached" stands: nobody waits for a dead server twice in that time. */
-const failureMs = 5000;
 const maxCachedAttributes = 200_000;
 const maxCachedNames = 200_000;
 const maxCachedListings = 64;
@@ -55,14 +52,12 @@ export class LiveLayer implements Layer {
 
   readonly #source: LiveSource;
   readonly #numbers: NumberTable;
-  /** In keys of needs: two layers of one process must not share them. */
-  readonly #tag: string;
+  readonly #questions: Questions;
   readonly #attributes = new TimedCache<number, LiveAttributes>(maxCachedAttributes);
   readonly #names = new TimedCache<string, number>(maxCachedNames);
   readonly #listings = new TimedCache<number, Listing>(maxCachedListings);
   readonly #opaque = new TimedCache<number, boolean>(maxCachedNames);
   readonly #targets = new TimedCache<number, Name>(maxCachedNames);
-  readonly #failures = new TimedCache<string, FileSystemError>(maxCachedNames);
   readonly #content = new ContentCache(maxCachedBytes);
   /** Which change was the last of an inode: what was asked before it is not kept (L4). */
   readonly #changedAt = new Map<number, number>();
@@ -73,7 +68,7 @@ export class LiveLayer implements Layer {
     this.isWritable = source.isWritable;
     this.#source = source;
     this.#numbers = numbers;
-    this.#tag = tag;
+    this.#questions = new Questions(tag);
   }
 
   /** `numbersFile` is the layer's in its journal; made when it is missing. */
@@ -104,7 +99,8 @@ export class LiveLayer implements Layer {
 
   attributes(inode: number): LiveAttributes {
     return (
-      this.#attributes.get(inode) ?? this.#ask(`attributes ${inode}`, (signal) => this.#bringAttributes(inode, signal))
+      this.#attributes.get(inode) ??
+      this.#questions.ask(`attributes ${inode}`, (signal) => this.#bringAttributes(inode, signal))
     );
   }
 
@@ -159,7 +155,7 @@ export class LiveLayer implements Layer {
   isOpaque(inode: number): boolean {
     return (
       this.#opaque.get(inode) ??
-      this.#ask(`opaque ${inode}`, async (signal) => {
+      this.#questions.ask(`opaque ${inode}`, async (signal) => {
         const opaque = await this.#source.files.isOpaque(this.#numbers.place(inode), signal);
         return (until) => this.#opaque.set(inode, opaque, until);
       })
@@ -180,14 +176,14 @@ export class LiveLayer implements Layer {
     if (listing !== undefined) return listing.get(name) ?? -1;
     return (
       this.#names.get(this.#nameKey(directory, name)) ??
-      this.#ask(`name ${directory} ${name}`, (signal) => this.#bringName(directory, name, signal))
+      this.#questions.ask(`name ${directory} ${name}`, (signal) => this.#bringName(directory, name, signal))
     );
   }
 
   visitEntries(directory: number, visit: (name: Name, inode: number) => void): void {
     const listing =
       this.#listings.get(directory) ??
-      this.#ask(`listing ${directory}`, (signal) => this.#bringListing(directory, signal));
+      this.#questions.ask(`listing ${directory}`, (signal) => this.#bringListing(directory, signal));
     for (const [name, inode] of listing) visit(name, inode);
   }
 
@@ -199,7 +195,7 @@ export class LiveLayer implements Layer {
   linkTarget(inode: number): Name {
     return (
       this.#targets.get(inode) ??
-      this.#ask(`target ${inode}`, async (signal) => {
+      this.#questions.ask(`target ${inode}`, async (signal) => {
         const target = await this.#source.files.readLink(this.#numbers.place(inode), signal);
         return (until) => this.#targets.set(inode, target, until);
       })
@@ -247,29 +243,6 @@ export class LiveLayer implements Layer {
   /** Where an inode lies, for a change of it. */
   place(inode: number): LivePlace {
     return this.#numbers.place(inode);
-  }
-
-  /** Throws what was found out lately, or the Fault that finds it out. */
-  #ask(key: string, bring: Bring): never {
-    throw new Fault([this.#need(key, bring)]);
-  }
-
-  #need(key: string, bring: Bring): Need {
-    const failure = this.#failures.get(key);
-    if (failure !== undefined) throw failure;
-    return {
-      key: `${this.#tag} ${key}`,
-      bring: async (signal) => {
-        const started = performance.now();
-        try {
-          const keep = await bring(signal);
-          keep(validUntil(started));
-        } catch (error) {
-          signal.throwIfAborted();
-          this.#failures.set(key, asFileSystemError(error), failedUntil(error));
-        }
-      },
-    };
   }
 
   /** What tells later whether an inode was changed since now. */
@@ -348,7 +321,7 @@ export class LiveLayer implements Layer {
   }
 
   #needBlock(inode: number, index: number): Need {
-    return this.#need(`block ${inode} ${index}`, async (signal) => {
+    return this.#questions.need(`block ${inode} ${index}`, async (signal) => {
       const isCurrent = this.#watch();
       const place = this.#numbers.place(inode);
       const content = await this.#source.files.read(place, index * blockBytes, blockBytes, signal);
@@ -370,24 +343,21 @@ export class LiveLayer implements Layer {
   ): Need {
     // The bytes are lent: a caller's buffer is used again when the operation has faulted.
     const own = change.kind === "write" ? { ...change, data: Buffer.from(change.data) } : change;
-    return {
-      key: `${this.#tag} change ${key}`,
-      bring: async (signal) => {
-        let outcome: LiveOutcome;
-        try {
-          const object = await this.#source.files.change(own, signal);
-          for (const inode of touched) this.#forget(inode);
-          if (own.kind === "rename") await this.#moved(touched, own.toName);
-          outcome = { inode: object === undefined ? -1 : await this.#keepChanged(own, touched, object) };
-        } catch (error) {
-          // Also of what failed or was given up: it may have been done.
-          for (const inode of touched) this.#forget(inode);
-          signal.throwIfAborted();
-          outcome = { error: asFileSystemError(error) };
-        }
-        if (!signal.aborted) settle(outcome);
-      },
-    };
+    return this.#questions.needOnce(`change ${key}`, async (signal) => {
+      let outcome: LiveOutcome;
+      try {
+        const object = await this.#source.files.change(own, signal);
+        for (const inode of touched) this.#forget(inode);
+        if (own.kind === "rename") await this.#moved(touched, own.toName);
+        outcome = { inode: object === undefined ? -1 : await this.#keepChanged(own, touched, object) };
+      } catch (error) {
+        // Also of what failed or was given up: it may have been done.
+        for (const inode of touched) this.#forget(inode);
+        signal.throwIfAborted();
+        outcome = { error: asFileSystemError(error) };
+      }
+      if (!signal.aborted) settle(outcome);
+    });
   }
 
   /** What the change left of its object is known: who asked for it looks at that next. */
@@ -415,42 +385,4 @@ export class LiveLayer implements Layer {
   #nameKey(directory: number, name: Name): string {
     return `${directory} ${this.#changedAt.get(directory) ?? 0} ${name}`;
   }
-}
-
-/** Asks; returns how to keep the answer until a time. */
-type Bring = (signal: AbortSignal) => Promise<Keep>;
-type Keep = (until: number) => void;
-
-function isDirectory({ attributes }: LiveObject): boolean {
-  return (attributes.mode & FileType.mask) === FileType.directory;
-}
-
-function isName(name: Name): boolean {
-  return name.length > 0 && name.length <= 255 && name !== "." && name !== ".." && !/[/\0]/.test(name);
-}
-
-function sight(parent: number, name: Name, object: LiveObject): Sighting {
-  if (object.identity.length > maxIdentityBytes) throw new FileSystemError("EIO", "an identity is too long");
-  return { parent, name, identity: object.identity, hasOneName: isDirectory(object) || object.attributes.links < 2 };
-}
-
-/** A remote server may claim anything; sizes beyond what offsets can say are cut. */
-function requireSane(attributes: LiveAttributes): LiveAttributes {
-  const { size } = attributes;
-  if (Number.isSafeInteger(size) && size >= 0) return attributes;
-  return { ...attributes, size: size > 0 ? Number.MAX_SAFE_INTEGER : 0 };
-}
-
-function validUntil(started: number): number {
-  const now = performance.now();
-  return now + Math.min(maxValidityMs, Math.max(minValidityMs, 10 * (now - started)));
-}
-
-function failedUntil(error: unknown): number {
-  return performance.now() + (error instanceof FileSystemError ? minValidityMs : failureMs);
-}
-
-/** What is no answer of the file system's is EIO: the guest's program hears it, its kernel does not hang. */
-function asFileSystemError(error: unknown): FileSystemError {
-  return error instanceof FileSystemError ? error : new FileSystemError("EIO", String(error));
 }
