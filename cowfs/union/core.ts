@@ -12,15 +12,13 @@ import { hidden } from "../journals/entries.ts";
 import { lowerAddress } from "../journals/extents.ts";
 import type { Journal } from "../journals/journal.ts";
 import { type InodeFields, type JournalInode, mergesByName } from "../journals/state.ts";
-import { whiteout } from "../layers/layer.ts";
 import { createClock, isLater } from "./clock.ts";
 import { countSubdirectories } from "./covered-listing.ts";
 import { type Cover, Covers, isNameCovered, lookThrough } from "./covers.ts";
 import { makeFileId, rootId, slotOf } from "./file-ids.ts";
-import { maxMountFileBytes, mountFileName } from "./mount-file.ts";
-import { type MountText, readMountText } from "./mounts.ts";
+import { HeldMountFiles } from "./held-mount-files.ts";
+import { mountFileName } from "./mount-file.ts";
 import { isDirectory, isRegular, isSymlink } from "./permissions.ts";
-import { readExtents } from "./reading.ts";
 import { type Branch, type ResolveLayer, Stack, type StackedDirectory } from "./stack.ts";
 import { ThroughOperations } from "./through-operations.ts";
 
@@ -32,8 +30,7 @@ export class UnionCore {
   readonly clock: () => Time;
   /** How often each inode is held open by a client that says so (FUSE). */
   readonly retained = new Map<FileId, number>();
-  /** The files that some directories' layers were read from. */
-  readonly #mountFiles = new Map<FileId, Set<FileId>>();
+  readonly #mountFiles = new HeldMountFiles(this);
   #mountsChanged = false;
   #hasMoved = false;
   readonly #openedAt: Time;
@@ -43,12 +40,12 @@ export class UnionCore {
     this.stack = new Stack(
       journal,
       resolve,
-      { readMountFile: (...asked) => this.#readMountFile(...asked) },
+      { readMountFile: (...asked) => this.#mountFiles.read(...asked) },
       onMountError,
     );
     this.covers = new Covers(this.stack, {
       parent: (directory) => this.parent(directory),
-      nameIn: (parent, directory) => this.#nameIn(parent, directory),
+      nameIn: (parent, directory) => this.nameIn(parent, directory),
       findEntry: (directory, name) => this.findEntry(directory, name),
       findBelow: (directory, name) => this.findBelow(directory, name),
       mode: (id) => this.#mode(id),
@@ -188,7 +185,7 @@ export class UnionCore {
     this.journal.apply({ kind: "enter", directory: directory.id, name, id, cookie });
     if (name !== mountFileName) return;
     this.#noteMount(directory.id, time);
-    this.#holdMountFile(id, directory.id);
+    this.#mountFiles.hold(id, directory.id);
   }
 
   /**
@@ -222,7 +219,7 @@ export class UnionCore {
 
   /** Notes that a file's bytes have changed. Within a transaction. */
   noteContent(id: FileId, time: Time): void {
-    for (const directory of this.#mountFiles.get(id) ?? []) this.#noteMount(directory, time);
+    for (const directory of this.#mountFiles.directoriesOf(id)) this.#noteMount(directory, time);
   }
 
   /** Notes that a directory was moved. */
@@ -302,25 +299,6 @@ export class UnionCore {
     };
   }
 
-  #readMountFile(directory: FileId, parent: FileId, own: readonly Branch[]): MountText | undefined {
-    const id = this.#findMountFile(directory, own);
-    if (id === undefined) return undefined;
-    this.#holdMountFile(id, directory);
-    const inode = this.journal.state.inodes.get(id);
-    // What a client wrote, or put where it is, is the journal's; chmod of a layer's file does not make it that.
-    const isEntered = this.journal.state.inodes.get(directory)?.entries.get(mountFileName) !== undefined;
-    const isOwn = isEntered || (inode !== undefined && !this.hasLayerContent(inode));
-    const text = inode === undefined ? this.#readLowerText(id) : this.#readOwnText(inode);
-    if (text === undefined) return undefined;
-    return { text, slot: isOwn ? 0 : slotOf(id), path: this.#pathOf(directory, parent) };
-  }
-
-  #holdMountFile(id: FileId, directory: FileId): void {
-    const holding = this.#mountFiles.get(id);
-    if (holding === undefined) this.#mountFiles.set(id, new Set([directory]));
-    else holding.add(directory);
-  }
-
   /** True where the journal's inode shows exactly the bytes of the layer below: after chmod, chown, link or rename. */
   hasLayerContent({ id, size, extents }: JournalInode): boolean {
     if (slotOf(id) === 0) return false;
@@ -331,45 +309,8 @@ export class UnionCore {
     return extents.length === 1 && extent.address === lowerAddress && extent.offset === 0 && extent.length === size;
   }
 
-  #findMountFile(directory: FileId, own: readonly Branch[]): FileId | undefined {
-    const entry = this.journal.state.inodes.get(directory)?.entries.get(mountFileName);
-    if (entry !== undefined) return entry.id === hidden ? undefined : entry.id;
-    for (const { slot, tree, inode } of own) {
-      const found = tree.find(inode, mountFileName);
-      if (found === whiteout) return undefined;
-      if (found >= 0) return makeFileId(slot, found);
-    }
-    return undefined;
-  }
-
-  #readLowerText(id: FileId): string | undefined {
-    const { tree, inode } = this.stack.locate(id);
-    return isRegular(tree.mode(inode)) ? readMountText(tree, inode) : undefined;
-  }
-
-  #readOwnText(inode: JournalInode): string | undefined {
-    if (!isRegular(inode.mode)) return undefined;
-    const text = Buffer.alloc(Math.min(inode.size, maxMountFileBytes + 1));
-    readExtents(this, inode, 0, text.length, text, 0);
-    return text.toString("latin1");
-  }
-
-  /** The path of a directory's `.mount`, for messages. The directory itself is just being opened: its parent is given. */
-  #pathOf(directory: FileId, parent: FileId): string {
-    const names: Name[] = [mountFileName];
-    try {
-      for (let at = directory; at !== rootId; ) {
-        const above = this.find(at)?.parent ?? (at === directory ? parent : this.parent(at));
-        names.push(this.#nameIn(above, at));
-        at = above;
-      }
-    } catch {
-      return `${mountFileName} of directory ${directory}`;
-    }
-    return `/${names.reverse().join("/")}`;
-  }
-
-  #nameIn(directory: FileId, id: FileId): Name {
+  /** What a directory of a directory is called there. */
+  nameIn(directory: FileId, id: FileId): Name {
     const name = this.journal.state.inodes.get(directory)?.entries.nameOf(id);
     if (name !== undefined) return name;
     const { tree, inode } = this.stack.locate(id);
