@@ -7,7 +7,7 @@ import { makeXeno, poll, type Xeno } from "./xeno.ts";
 
 /** In a process of its own: this one stays free, whatever the mount does. */
 async function sh(directory: string, script: string): Promise<string> {
-  const { stdout } = await execa("sh", ["-ec", `cd "$0"\n${script}`, directory], { timeout: 15_000 });
+  const { stdout } = await execa("sh", ["-ec", `cd "$0"\n${script}`, directory], { timeout: 120_000 });
   return stdout;
 }
 
@@ -64,8 +64,8 @@ test("what was written over NFS is published over its base, and served again", a
   const first = await xeno.start(["serve", url, "--listen", "127.0.0.1:0", "--journal", journal]);
   const { listening } = first.result;
   await writeFile(xeno.at("data"), "written\n");
-  await execa("nfs-cp", [xeno.at("data"), nfsUrl(listening, "etc/new")], { timeout: 10_000 });
-  await execa("nfs-cp", [nfsUrl(listening, "etc/motd"), xeno.at("motd")], { timeout: 10_000 });
+  await execa("nfs-cp", [xeno.at("data"), nfsUrl(listening, "etc/new")], { timeout: 120_000 });
+  await execa("nfs-cp", [nfsUrl(listening, "etc/motd"), xeno.at("motd")], { timeout: 120_000 });
   t.is(await readFile(xeno.at("motd"), "utf8"), "hello\n");
 
   const taken = await xeno.fail(["serve", url, "--listen", listening]);
@@ -74,7 +74,7 @@ test("what was written over NFS is published over its base, and served again", a
   t.is(await first.end(), 0);
   await xeno.json("publish", journal, "xenostore://demo/served");
   const second = await xeno.start(["serve", "xenostore://demo/served", "--listen", "127.0.0.1:0"]);
-  const { stdout } = await execa("nfs-ls", ["-R", nfsUrl(second.result.listening, "")], { timeout: 10_000 });
+  const { stdout } = await execa("nfs-ls", ["-R", nfsUrl(second.result.listening, "")], { timeout: 120_000 });
   for (const name of ["etc/new", "etc/motd", "etc/hosts", "bin/tool"])
     t.regex(stdout, new RegExp(` ${name}$`, "m"), name);
 });

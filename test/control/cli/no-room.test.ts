@@ -22,7 +22,7 @@ async function makeRoom(xeno: Xeno): Promise<void> {
 }
 
 async function sh(directory: string, script: string): Promise<{ stdout: string; stderr: string; failed: boolean }> {
-  return await execa("sh", ["-c", `cd "$0"\n${script}`, directory], { timeout: 15_000, reject: false });
+  return await execa("sh", ["-c", `cd "$0"\n${script}`, directory], { timeout: 120_000, reject: false });
 }
 
 test("an import and a publication that find no room say so, and send only the rest when they are run again", async (t) => {

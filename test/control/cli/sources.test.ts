@@ -7,7 +7,7 @@ import { makeXeno, poll, type Xeno } from "./xeno.ts";
 
 /** A mount's reader must be another process. */
 async function read(file: string): Promise<string> {
-  const { stdout, stderr, failed } = await execa("cat", [file], { reject: false, timeout: 10_000 });
+  const { stdout, stderr, failed } = await execa("cat", [file], { reject: false, timeout: 120_000 });
   return failed ? stderr : stdout;
 }
 

@@ -41,7 +41,7 @@ async function readAll(space: ResidentSpace, bytes: number): Promise<Buffer> {
   const target = Buffer.alloc(bytes);
   for (let at = 0; at < bytes; at += 100_003) {
     const length = Math.min(100_003, bytes - at);
-    await runWithFaults(() => space.read(at, length, target, at), AbortSignal.timeout(20_000));
+    await runWithFaults(() => space.read(at, length, target, at), AbortSignal.timeout(120_000));
   }
   return target;
 }

@@ -247,7 +247,7 @@ test("what was read once is served with the store gone, also by a worker that is
   const trees = treesOf(fileServerFiles(state).cache);
   await until(t, "the bits on the disk", async () => {
     const [{ tree }] = await listCachedFiles(trees);
-    return (await verifyCachedTree(trees, tree, AbortSignal.timeout(30_000)))!.bytes > 0;
+    return (await verifyCachedTree(trees, tree, AbortSignal.timeout(120_000)))!.bytes > 0;
   });
   await rename(storeDirectory, `${storeDirectory}.away`);
   const { worker } = await client.status();

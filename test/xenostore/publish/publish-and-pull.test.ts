@@ -46,7 +46,7 @@ function findPath(tree: Tree, path: string): number {
 async function readFile({ tree }: OpenedTree, path: string): Promise<Buffer> {
   const inode = findPath(tree, path);
   const content = Buffer.alloc(tree.size(inode));
-  await runWithFaults(() => tree.read(inode, 0, content.length, content, 0), AbortSignal.timeout(20_000));
+  await runWithFaults(() => tree.read(inode, 0, content.length, content, 0), AbortSignal.timeout(120_000));
   return content;
 }
 
