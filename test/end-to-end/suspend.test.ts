@@ -6,40 +6,17 @@ import test, { type ExecutionContext } from "ava";
 import { FileServerClient } from "../../xenod/file-server/client.ts";
 import { findQemu } from "../../xenod/hypervisors/qemu/qemu-process.ts";
 import { runTeardowns } from "../run-teardowns.ts";
-import { publishFiles } from "../xenod/published.ts";
 import { poll } from "../xenod/test-guest.ts";
-import { publishTestKernel } from "./guest-kernel.ts";
+import { publishCountingGuest, readCount } from "./counting-guest.ts";
 import { type RunningServer, startXenoServer } from "./xeno-server.ts";
-
-/** Counts in memory and in a file, which must agree for ever; each count is synced, and appended to a log. */
-const init = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-echo "guest: up"
-n=0
-while true; do
-  n=$((n + 1))
-  if echo "$n" >>/data/log && sync -d /data/log 2>/dev/null && [ "$(tail -n 1 /data/log)" = "$n" ] && [ "$(wc -l </data/log)" = "$n" ]; then
-    echo "guest: OK $n at $(cut -d ' ' -f 1 /proc/uptime)"
-  else
-    echo "guest: ERROR $n"
-  fi
-  sleep 0.1
-done
-`;
 
 let server: RunningServer;
 const teardowns: (() => unknown)[] = [];
 
 test.before(async (t) => {
   server = await startXenoServer({ teardown: (act) => void teardowns.push(act), log: t.log });
-  const kernel = await publishTestKernel(server.published);
-  const files = { "bin/busybox": await readFile("/bin/busybox"), "sbin/init": init };
-  const directories = ["dev", "proc", "sys", "data", "root"];
-  const overlay = await publishFiles(server.published, "counter", files, {
-    executables: Object.keys(files),
-    directories,
-  });
-  const deployment = { id: randomUUID(), name: "guest", overlay, kernel, memoryMiB: 128, cpus: 1 };
+  const guest = await publishCountingGuest(server.published);
+  const deployment = { id: randomUUID(), name: "guest", ...guest };
   const { task } = await server.client.deploy(deployment);
   await server.client.waitForTask(task).catch(async (error) => {
     t.log(await server.readLogs());
@@ -146,10 +123,8 @@ async function finish(begun: Promise<{ task: string }>): Promise<unknown> {
   return await server.client.waitForTask((await begun).task);
 }
 
-async function lastCount(name: string): Promise<number> {
-  const text = await readFile(join(directoryOf(name), "console.log"), "latin1").catch(() => "");
-  if (/guest: ERROR|Stale|Input\/output/.test(text)) throw new Error(`the guest saw an error: ${text.slice(-500)}`);
-  return Number([...text.matchAll(/guest: OK (\d+)/g)].at(-1)?.[1] ?? 0);
+function lastCount(name: string): Promise<number> {
+  return readCount(directoryOf(name));
 }
 
 async function waitForCount(t: ExecutionContext, count: number): Promise<void> {

@@ -1,0 +1,37 @@
+/** A guest that writes to its root all the time, and sees when anything of it is lost, doubled or refused. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Published, publishFiles } from "../xenod/published.ts";
+import { publishTestKernel } from "./guest-kernel.ts";
+
+/** Counts in memory and in a file, which must agree for ever; each count is synced, and appended to a log. */
+const init = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+echo "guest: up"
+n=0
+while true; do
+  n=$((n + 1))
+  if echo "$n" >>/data/log && sync -d /data/log 2>/dev/null && [ "$(tail -n 1 /data/log)" = "$n" ] && [ "$(wc -l </data/log)" = "$n" ]; then
+    echo "guest: OK $n at $(cut -d ' ' -f 1 /proc/uptime)"
+  else
+    echo "guest: ERROR $n"
+  fi
+  sleep 0.1
+done
+`;
+
+/** What a deployment needs of it. */
+export async function publishCountingGuest(published: Published) {
+  const kernel = await publishTestKernel(published);
+  const files = { "bin/busybox": await readFile("/bin/busybox"), "sbin/init": init };
+  const directories = ["dev", "proc", "sys", "data", "root"];
+  const overlay = await publishFiles(published, "counter", files, { executables: Object.keys(files), directories });
+  return { overlay, kernel, memoryMiB: 128, cpus: 1 };
+}
+
+/** How far it has counted on this console. Throws where it saw an error. */
+export async function readCount(directory: string): Promise<number> {
+  const text = await readFile(join(directory, "console.log"), "latin1").catch(() => "");
+  if (/guest: ERROR|Stale|Input\/output/.test(text)) throw new Error(`the guest saw an error: ${text.slice(-500)}`);
+  return Number([...text.matchAll(/guest: OK (\d+)/g)].at(-1)?.[1] ?? 0);
+}
