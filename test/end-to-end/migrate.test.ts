@@ -38,7 +38,8 @@ test.serial("a guest moves while it writes, and goes on at the other XenoServer 
   await waitForCount(t, a, 3);
   const { task } = await a.client.migrate("guest", { to: b.peer });
   await a.client.waitForTask(task);
-  const { progress, created } = await a.client.getTask(task);
+  const { state, progress, created } = await a.client.getTask(task);
+  t.is(state, "done");
   t.log(progress.map(({ step, at }) => `${step} ${at - created}`).join(", "));
   await expectOnly(t, b, a);
 });
