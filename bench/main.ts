@@ -4,6 +4,7 @@ import { bootUsage, runBoot } from "./boot/command.ts";
 import { controlUsage, runControl } from "./control/command.ts";
 import { fuseUsage, runFuse } from "./fuse/command.ts";
 import { journalUsage, runJournal } from "./journal/command.ts";
+import { movesUsage, runMoves } from "./moves/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
 import { pullUsage, runPull } from "./pull/command.ts";
 import { runStore, storeUsage } from "./store/command.ts";
@@ -24,6 +25,9 @@ const benchmarks: Record<string, Benchmark> = {
   nfs: { usage: nfsUsage, run: runNfs },
   tree: { usage: treeUsage, run: runTree },
   store: { usage: storeUsage, run: runStore },
+  suspend: { usage: movesUsage("suspend"), run: (options, signal) => runMoves("suspend", options, signal) },
+  resume: { usage: movesUsage("resume"), run: (options, signal) => runMoves("resume", options, signal) },
+  migrate: { usage: movesUsage("migrate"), run: (options, signal) => runMoves("migrate", options, signal) },
   pull: { usage: pullUsage, run: runPull },
 };
 

@@ -28,15 +28,21 @@ export interface ServerNetwork {
   readonly addressPool: string;
 }
 
+export interface JoinedServer extends ServerNetwork {
+  /** Its own, towards the others. */
+  readonly address: string;
+}
+
 /** Makes the namespace of a XenoServer, or finds it made. */
-export async function joinServer(prefix: string, { name, number }: LocalServer): Promise<ServerNetwork> {
+export async function joinServer(prefix: string, { name, number }: LocalServer): Promise<JoinedServer> {
   if (!Number.isInteger(number) || number < 1 || number > maxLocalServers)
     throw new XenoError("number-invalid", `XenoServers of one machine have numbers from 1 to ${maxLocalServers}`);
   if (name === clientName || name === switchName)
     throw new XenoError("name-taken", `a XenoServer cannot be called ${name}`, { hint: "Choose another --name." });
   const { address, addressPool } = placeServer(number);
   await createSwitch(prefix);
-  return { namespace: await joinSwitch({ prefix, name, address, forwards: true, routes: [] }), addressPool };
+  const namespace = await joinSwitch({ prefix, name, address, forwards: true, routes: [] });
+  return { namespace, address, addressPool };
 }
 
 /** Makes the client's namespace, from which every guest is reached, or finds it made; returns its name. */

@@ -18,19 +18,24 @@ export interface ServerStart extends LocalServer {
   readonly stateDirectory: string;
   readonly store: string;
   readonly trustDirectory: string;
+  /** Whether other XenoServers reach it. */
+  readonly listens?: boolean;
   readonly signal: AbortSignal;
 }
 
+/** Of a namespace of its own. */
+const apiPort = 7443;
 const program = path.join(import.meta.dirname, "..", "cli", "main.ts");
 
 /** Settles once it answers. Rejects with `server-failed` and the end of its log when it ends first. */
 export async function startServer(start: ServerStart): Promise<StartedServer> {
-  const { namespace } = await joinServer(start.prefix, start);
+  const { namespace, address } = await joinServer(start.prefix, start);
   await fs.mkdir(start.stateDirectory, { recursive: true, mode: 0o700 });
   const logFile = path.join(start.stateDirectory, "xenod.log");
   const log = await fs.open(logFile, "w", 0o600);
   const options = ["--name", start.name, "--number", String(start.number), "--prefix", start.prefix];
   const paths = ["--state", start.stateDirectory, "--trust", start.trustDirectory, "--store", start.store];
+  if (start.listens) options.push("--listen", `${address}:${apiPort}`);
   const child = spawn(
     "nsenter",
     [`--net=${namespacePath(namespace)}`, process.execPath, program, "server", "run", ...options, ...paths],

@@ -2,7 +2,11 @@
  * XenoServers on a switch of their own in this machine, and a client beside them, for as long as one program runs.
  * What an earlier program left that was killed is removed first.
  */
+import fs from "node:fs/promises";
+import path from "node:path";
 import { claimPrefix, sweepAbandoned, sweepLinks } from "../../xenod/links/sweep.ts";
+import type { Peer } from "../../xenod/migration/peers/peer.ts";
+import { trustKey } from "../../xenostore/keys/key-ring.ts";
 import type { Home } from "../cli/home.ts";
 import { joinClient } from "./local-network.ts";
 import { type StartedServer, startServer } from "./start-server.ts";
@@ -12,6 +16,8 @@ export interface ServersStart {
   /** Each gets the state `<stateDirectory>/<name>`, and a number in this order from 1. */
   readonly names: readonly string[];
   readonly stateDirectory: string;
+  /** They move domains to each other; it holds copies of the home's trusted keys, and theirs. Default: they do not. */
+  readonly friendsDirectory?: string;
   /** Takes everything down again, in reverse order. */
   readonly cleanup: AsyncDisposableStack;
   readonly signal: AbortSignal;
@@ -23,6 +29,8 @@ export interface LocalServers {
   /** From here every guest is reached. */
   readonly clientNamespace: string;
   readonly servers: readonly StartedServer[];
+  /** How they know each other, in the same order; none where they are no friends. */
+  readonly peers: readonly Peer[];
 }
 
 export async function startServers(start: ServersStart): Promise<LocalServers> {
@@ -36,16 +44,28 @@ export async function startServers(start: ServersStart): Promise<LocalServers> {
   });
   const clientNamespace = await joinClient(prefix);
   const servers: StartedServer[] = [];
+  const peers: Peer[] = [];
+  const { friendsDirectory: friends } = start;
+  if (friends !== undefined)
+    await fs.cp(path.join(home.keys, "trusted"), path.join(friends, "trusted"), { recursive: true });
   // One after another: together they would only share the cores.
   for (const [index, name] of start.names.entries()) {
     const paths = { stateDirectory: `${start.stateDirectory}/${name}`, store: home.store };
-    const server = await startServer({ prefix, name, number: index + 1, ...paths, trustDirectory: home.keys, signal });
+    const trust = { trustDirectory: friends ?? home.keys, listens: friends !== undefined };
+    const server = await startServer({ prefix, name, number: index + 1, ...paths, ...trust, signal });
     cleanup.defer(() => stopServer(server, tell));
     for (const { name: left } of await server.client.domains(signal)) await removeDomain(server, left, signal);
     tell(name, "XenoServer is up");
+    if (friends !== undefined) peers.push(await befriend(server, friends, signal));
     servers.push(server);
   }
-  return { prefix, clientNamespace, servers };
+  return { prefix, clientNamespace, servers, peers };
+}
+
+async function befriend({ name, client }: StartedServer, trustDirectory: string, signal: AbortSignal): Promise<Peer> {
+  const { publicKey, url } = await client.status(signal);
+  await trustKey(trustDirectory, `xenoserver+${name}`, publicKey);
+  return { name, url: url!, publicKey };
 }
 
 /** Ends a domain at once and deletes its journal. */

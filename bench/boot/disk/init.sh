@@ -30,6 +30,7 @@ ip link set lo up
 ip addr add "$(setting link)" dev eth0 && ip link set eth0 up || exit 12
 ip addr add "$address" dev eth0 && ip route add default via "$(setting gateway)" src "${address%/*}" || exit 12
 hostname "$(setting hostname)"
+init=$(setting init)
 
 mount -t ext4 -o rw /dev/vda /root || exit 13
 echo "bench: root mounted"
@@ -37,4 +38,4 @@ for directory in dev proc sys; do
   mount -o move /$directory /root/$directory || exit 15
 done
 echo "bench: starting init"
-exec switch_root -c /dev/console /root /sbin/init
+exec switch_root -c /dev/console /root "${init:-/sbin/init}"

@@ -1,0 +1,92 @@
+/** `bench suspend`, `resume`, `migrate`: a guest that runs is stopped, brought back or moved, again and again, beside bare QEMU. */
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { findHome } from "../../control/cli/home.ts";
+import { createNarrator } from "../../control/demo/narrate.ts";
+import { kernelUrl, prepareKernel, prepareOverlay, prepareTemplate } from "../../control/demo/prepare.ts";
+import { startServers } from "../../control/network/start-servers.ts";
+import { takeDirectory } from "../boot/command.ts";
+import { prepareDisk } from "../boot/disk/prepare.ts";
+import { prepareHypervisor } from "../boot/prepare-hypervisor.ts";
+import { describeMachine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
+import { UsageError } from "../usage-error.ts";
+import { Asker } from "./asker.ts";
+import { createBareMover } from "./bare/bare-mover.ts";
+import { measureMigrate, measureResume, measureSuspend, waitUntilUp } from "./measure.ts";
+import type { Mover } from "./mover.ts";
+import { formatReport, type MoverResult, summarizeReport } from "./report.ts";
+import { createXenoMover } from "./xeno-mover.ts";
+
+export type Move = "suspend" | "resume" | "migrate";
+
+const measures = { suspend: measureSuspend, resume: measureResume, migrate: measureMigrate };
+const maxRuns = 10_000;
+const service = new URL("service.sh", import.meta.url).pathname;
+
+export const movesUsage = (move: Move) => `${move} [--runs N] [--json]`;
+
+export async function runMoves(move: Move, options: string[], signal: AbortSignal): Promise<number> {
+  const { runs, json } = readFlags(options);
+  const narrator = createNarrator();
+  const { tell } = narrator;
+  const home = findHome();
+  const machine = await describeMachine();
+  const store = await home.openStore({ create: true });
+  const layers = await home.openLayers(store);
+  const preparation = { home, store, layers, signal, narrator };
+  const template = await prepareTemplate(preparation);
+  await prepareKernel(preparation);
+  const overlay = await prepareOverlay(preparation, service, "xenostore://demo/bench-service");
+
+  await using cleanup = new AsyncDisposableStack();
+  const directory = await takeDirectory(home, cleanup);
+  const hypervisor = await prepareHypervisor(layers, kernelUrl, home.at("bench", "kernels"), signal);
+  tell("machine", hypervisor.kvm.reason);
+  const contentBytes = template.bytes + overlay.bytes;
+  const place = home.at("bench", "service-disk");
+  const wanted = { layers, image: hypervisor.image, overlay, contentBytes, directory: place, signal };
+  const disk = await prepareDisk(wanted, tell);
+
+  const paths = { stateDirectory: directory, friendsDirectory: path.join(directory, "keys") };
+  const local = await startServers({ home, names: ["s1", "s2"], ...paths, cleanup, signal, tell });
+  const movers = [
+    createXenoMover(local, local.peers, overlay.url),
+    await createBareMover({ local, hypervisor, ...disk, directory }),
+  ];
+  const results: MoverResult[] = [];
+  for (const mover of movers) {
+    const asker = new Asker(local.clientNamespace);
+    cleanup.defer(() => asker.close());
+    cleanup.defer(() => mover.remove());
+    await mover.boot(signal);
+    tell(mover.name, `its service answered ${Math.round(await waitUntilUp(mover, asker, signal))} ms after its start`);
+    results.push({ mover, runs: [], asker });
+  }
+  for (let run = 1; run <= runs; run++)
+    for (const { mover, asker, runs: measured } of results) {
+      const figures = await measures[move](mover, asker, signal);
+      measured.push(figures);
+      tell(`${run}/${runs} ${mover.name}`, describe(figures));
+    }
+  await cleanup.disposeAsync();
+
+  const report = { move, machine, kvm: hypervisor.kvm, results };
+  process.stdout.write(json ? `${JSON.stringify(summarizeReport(report))}\n` : formatReport(report));
+  return 0;
+}
+
+function describe(figures: Awaited<ReturnType<Mover["suspend"]>>): string {
+  return Object.entries(figures)
+    .map(([name, value]) => `${name} ${Math.round(value)}`)
+    .join(", ");
+}
+
+function readFlags(options: string[]): { runs: number; json: boolean } {
+  try {
+    const { values } = parseArgs({ args: options, options: { runs: { type: "string" }, json: { type: "boolean" } } });
+    return { runs: readCount("--runs", values.runs ?? "5", maxRuns), json: values.json ?? false };
+  } catch (error) {
+    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
+  }
+}

@@ -1,0 +1,31 @@
+/** A guest that runs, and can be stopped, brought back and moved: ours, or a peer's in the same run. */
+
+/** What one run measured, by name: ms, unless the name says otherwise. */
+export type Figures = Readonly<Record<string, number>>;
+
+/** The domain's name, its first program (service.sh), and what that answers at. */
+export const guest = {
+  name: "bench",
+  init: "/usr/local/sbin/bench-service",
+  memoryMiB: 256,
+  cpus: 1,
+} as const;
+export const memoryPort = 7001;
+export const rootPort = 7002;
+
+export interface Mover {
+  /** Names it in results. */
+  readonly name: string;
+  readonly title: string;
+  /** Settles when the guest's kernel runs. */
+  boot(signal: AbortSignal): Promise<void>;
+  /** Where the guest is asked: also where it is on its way to. */
+  addresses(): readonly string[];
+  /** Settles when nothing of it runs, and all of it is on stable storage. */
+  suspend(signal: AbortSignal): Promise<Figures>;
+  /** Settles when it runs again. */
+  resume(signal: AbortSignal): Promise<Figures>;
+  /** Settles when it runs at the other place, and nothing of it is left at this one. */
+  migrate(signal: AbortSignal): Promise<Figures>;
+  remove(): Promise<void>;
+}
