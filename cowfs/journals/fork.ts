@@ -9,6 +9,8 @@
  *   write verifier and remembered replies. The pin was synced, so that no write was lost between. One with a new lineage
  *   has the files, but none of the handles, replies or secrets.
  * - (F4) The pins stay with the other journal.
+ * - (F5) It begins with the pin's own checkpoint, or with an older one and a copy of the records from there to the pin
+ *   (fork-start.ts): opening it replays them. Either way the first record of its own follows the pin in the chain (L1).
  */
 import { constants, existsSync } from "node:fs";
 import fs from "node:fs/promises";
@@ -17,6 +19,7 @@ import { XenoError } from "../errors.ts";
 import { ChangeWriter } from "./changes.ts";
 import { checkpointPath } from "./checkpoint-file.ts";
 import { syncDirectoryLater } from "./disk.ts";
+import { type LogPart, linkForkStart } from "./fork-start.ts";
 import { createIdentity, type Secrets } from "./identity.ts";
 import { formatLogHeader, formatRecord, type LogPosition, logFilePath } from "./log-file.ts";
 import { writeFirstMark } from "./mark.ts";
@@ -40,13 +43,17 @@ export interface ForkOrigin {
   readonly continues: boolean;
 }
 
-/** Makes the fork; the pin's file must be there, and stay. Rejects with `journal-exists`, or what the disk says. */
+/**
+ * Makes the fork. `foldToPin` makes the pin's file where it is needed; it stays. Rejects with `journal-exists`, what that rejects
+ * with, or what the disk says.
+ */
 export async function makeFork(
   from: ForkedJournal,
   pin: Pin,
   pathOfSegment: (segment: number) => string,
   directory: string,
   lineage: ForkLineage,
+  foldToPin: () => Promise<void>,
 ): Promise<void> {
   const origin: ForkOrigin = {
     format: 1,
@@ -73,8 +80,13 @@ export async function makeFork(
     // Appending goes on at the end of the last segment: that must be one of its own.
     const next = (pin.segments.at(-1)?.segment ?? -1) + 1;
     await fs.writeFile(path.join(segments, nameSegment(next)), "", { mode: 0o600, flush: true });
-    await share(pinPath(from.directory, pin.position), checkpointPath(making, pin.position.sequence));
-    await writeFirstRecord(making, pin.position, lineage);
+    let log = linkForkStart(from.directory, pin, making);
+    if (log === undefined) {
+      await foldToPin();
+      await share(pinPath(from.directory, pin.position), checkpointPath(making, pin.position.sequence));
+      log = [];
+    }
+    await writeLog(making, log, pin.position, lineage);
     createIdentity(making, lineage === "same" ? from : undefined);
     await fs.writeFile(path.join(making, "origin"), `${JSON.stringify(origin)}\n`, { mode: 0o600, flush: true });
     await syncDirectoryLater(segments);
@@ -133,10 +145,17 @@ async function copyLiveNumbers(from: string, making: string): Promise<void> {
 }
 
 /** The log goes on after the pin with a record that says that this is another journal now. */
-async function writeFirstRecord(making: string, position: LogPosition, lineage: ForkLineage): Promise<void> {
+async function writeLog(
+  making: string,
+  log: readonly LogPart[],
+  position: LogPosition,
+  lineage: ForkLineage,
+): Promise<void> {
   const writer = new ChangeWriter();
   writer.change({ kind: "fork", keepsReplies: lineage === "same" });
-  const log = Buffer.concat([formatLogHeader(position), formatRecord(writer.bytes(), position)]);
-  await fs.writeFile(logFilePath(making, position.sequence + 1), log, { mode: 0o600, flush: true });
+  const record = formatRecord(writer.bytes(), position);
+  const last = log.at(-1) ?? { first: position.sequence + 1, bytes: formatLogHeader(position) };
+  for (const { first, bytes } of [...log.slice(0, -1), { ...last, bytes: Buffer.concat([last.bytes, record]) }])
+    await fs.writeFile(logFilePath(making, first), bytes, { mode: 0o600, flush: true });
   await writeFirstMark(making, position.sequence + 1);
 }

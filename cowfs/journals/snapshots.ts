@@ -109,8 +109,8 @@ export class Snapshots {
     const pin = this.#find(name);
     this.#forking.set(name, (this.#forking.get(name) ?? 0) + 1);
     try {
-      await this.#keepState(pin);
-      await makeFork(this.#journal, pin, (segment) => this.#segments.pathOf(segment), directory, lineage);
+      const pathOf = (segment: number) => this.#segments.pathOf(segment);
+      await makeFork(this.#journal, pin, pathOf, directory, lineage, () => this.#keepState(pin));
     } finally {
       const count = this.#forking.get(name)! - 1;
       if (count > 0) this.#forking.set(name, count);

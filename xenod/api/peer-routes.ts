@@ -16,7 +16,7 @@ const maxBodyBytes = 16 * 1024 * 1024;
 
 const FileQuery = Type.Object({ path: Type.String({ pattern: journalFilePattern }) });
 
-export function addPeerRoutes(api: FastifyInstance, receptions: TargetEnd): void {
+export function addPeerRoutes(api: FastifyInstance, target: TargetEnd): void {
   // Bytes as they come, however many: receiveFile bounds them.
   api.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
   const bodyLimit = maxBodyBytes;
@@ -24,7 +24,7 @@ export function addPeerRoutes(api: FastifyInstance, receptions: TargetEnd): void
     "/v1/peers/:server/receptions",
     { schema: { summary: "Offer a domain", params: PeerParameters, body: MigrationOffer }, bodyLimit },
     async ({ params, body }, reply) => {
-      const migration = await receptions.accept(params.server, body);
+      const migration = await target.receiver.accept(params.server, body);
       return reply.code(201).send({ migration });
     },
   );
@@ -32,18 +32,18 @@ export function addPeerRoutes(api: FastifyInstance, receptions: TargetEnd): void
     "/v1/peers/:server/receptions/:migration/files",
     { schema: { summary: "Send a file of its journal", params: ReceptionParameters, querystring: FileQuery } },
     async ({ params: { server, migration }, query, body }) => {
-      await receptions.receiveFile(server, migration, query.path, body);
+      await target.receiver.receiveFile(server, migration, query.path, body);
       return {};
     },
   );
   api.post<{ Params: ReceptionParameters; Body: SourceSays }>(
     "/v1/peers/:server/receptions/:migration/messages",
     { schema: { summary: "Say something of the hand-over", params: ReceptionParameters, body: SourceSays }, bodyLimit },
-    async ({ params: { server, migration }, body }) => receptions.hear(server, migration, body),
+    async ({ params: { server, migration }, body }) => target.hear(server, migration, body),
   );
   api.get<{ Params: ReceptionParameters }>(
     "/v1/peers/:server/receptions/:migration",
     { schema: { summary: "Hear what there is to say of the hand-over", params: ReceptionParameters } },
-    async ({ params: { server, migration } }) => receptions.listen(server, migration),
+    async ({ params: { server, migration } }) => target.listen(server, migration),
   );
 }

@@ -26,7 +26,7 @@ export async function upgradeToStream(server: XenoServer, request: IncomingMessa
       pipeline(socket, console, () => {});
       pipeline(console, socket, () => {});
     } else if (from !== undefined && headers.upgrade === memoryProtocol) {
-      server.receptions.receiveMemory(from, migration!, socket);
+      server.receptions.receiver.receiveMemory(from, migration!, socket);
       accept(socket, memoryProtocol);
     } else throw new XenoError("route-unknown", `there is no stream at ${url}`);
   } catch (error) {

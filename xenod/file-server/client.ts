@@ -3,6 +3,7 @@ import type { Snapshot } from "../../cowfs/journals/snapshots.ts";
 import { JsonClient } from "../http/json-client.ts";
 import { fileServerFiles } from "./files.ts";
 import type {
+  ExportPreparation,
   ExportSpecification,
   ExportStatus,
   FileServerStatus,
@@ -39,6 +40,12 @@ export class FileServerClient {
   putExport(id: string, specification: ExportSpecification, signal?: AbortSignal): Promise<ExportStatus> {
     const body = specification;
     return this.#client.request({ method: "PUT", path: `/exports/${id}`, body, deadlineMs: openDeadlineMs, signal });
+  }
+
+  /** Does beforehand what `putExport` of that id will take: see prepared-exports.ts. `deleteExport` gives it up. */
+  async prepareExport(id: string, body: ExportPreparation, signal?: AbortSignal): Promise<void> {
+    const path = `/exports/${id}/preparation`;
+    await this.#client.request({ method: "PUT", path, body, deadlineMs: openDeadlineMs, signal });
   }
 
   /** Before the guest first runs: see lay-files.ts. */

@@ -3,6 +3,7 @@ import { type Static, Type } from "typebox";
 import type { ExportTable } from "./export-table.ts";
 import type { Precaching } from "./precaching.ts";
 import {
+  ExportPreparation,
   ExportSpecification,
   exportIdPattern,
   type FileServerStatus,
@@ -29,6 +30,14 @@ export function addControlRoutes(
     "/exports/:id",
     { schema: { ...schema, body: ExportSpecification } },
     async ({ params, body }) => table.put(params.id, body),
+  );
+  server.put<{ Params: Parameters; Body: ExportPreparation }>(
+    "/exports/:id/preparation",
+    { schema: { ...schema, body: ExportPreparation } },
+    async ({ params, body }) => {
+      await table.prepare(params.id, body);
+      return {};
+    },
   );
   server.delete<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => {
     await table.delete(params.id);

@@ -18,12 +18,22 @@ import { BootPull } from "./boot-pull.ts";
 import type { fileServerFiles } from "./files.ts";
 import { findChanged, followUrl } from "./follow-names.ts";
 import type { KeeperChannel } from "./keeper-channel.ts";
-import type { ExportSpecification, ExportStatus, FileToLay, Followed, FollowRequest, HeldExport } from "./protocol.ts";
+import { PreparedExports } from "./prepared-exports.ts";
+import type {
+  ExportPreparation,
+  ExportSpecification,
+  ExportStatus,
+  FileToLay,
+  Followed,
+  FollowRequest,
+  HeldExport,
+} from "./protocol.ts";
 import { type ExportContext, type SavedEvents, type SavedExport, ServedExport } from "./served-export.ts";
 
 const maxExports = 1024;
 /** Shorter than its client waits. */
 const followDeadlineMs = 540_000;
+const prepareDeadlineMs = 100_000;
 
 export interface ExportTableOptions {
   readonly files: ReturnType<typeof fileServerFiles>;
@@ -38,6 +48,7 @@ export interface ExportTableOptions {
 export class ExportTable {
   readonly #options: ExportTableOptions;
   readonly #exports = new Map<string, ServedExport>();
+  readonly #prepared = new PreparedExports();
   readonly #queues = new SerialQueues();
   /** One for all exports: guests may share live layers. */
   readonly #locks: LockTable;
@@ -64,6 +75,15 @@ export class ExportTable {
         await rm(join(files.exports, file), { force: true });
   }
 
+  /** What putting it will take is done now, unless it is there. */
+  prepare(id: string, preparation: ExportPreparation): Promise<void> {
+    return this.#queues.run(id, async () => {
+      if (this.#exports.has(id)) return;
+      const signal = AbortSignal.timeout(prepareDeadlineMs);
+      await this.#prepared.prepare(id, preparation, this.#contextOf(id), signal);
+    });
+  }
+
   /** Throws `export-conflict` where another export has the id; the same one again changes nothing. */
   put(id: string, specification: ExportSpecification): Promise<ExportStatus> {
     return this.#queues.run(id, async () => {
@@ -78,7 +98,7 @@ export class ExportTable {
         throw new XenoError("exports-full", `this file server has its ${maxExports} exports`);
       const saved: SavedExport = { format: 1, specification, bootEpoch: specification.bootEpoch ?? 0 };
       const served = new ServedExport(id, saved, {}, this.#contextOf(id));
-      await this.#queueOf(specification.journal, () => served.open());
+      await this.#queueOf(specification.journal, () => served.open()).finally(() => this.#prepared.release(id));
       try {
         await writeStateFile(this.#options.files.exportFile(id), saved);
       } catch (error) {
@@ -94,7 +114,10 @@ export class ExportTable {
   delete(id: string): Promise<void> {
     return this.#queues.run(id, async () => {
       const served = this.#exports.get(id);
-      if (served === undefined) return;
+      if (served === undefined) {
+        await this.#prepared.release(id);
+        return await this.#options.keeper.release(id);
+      }
       await removeStateFile(this.#options.files.exportFile(id));
       this.#exports.delete(id);
       await this.#close(served);

@@ -93,10 +93,18 @@ export interface ExportEvents {
   init?: number;
 }
 
-export interface LayerTree {
-  readonly url: string;
-  readonly tree: string;
-}
+export const LayerTree = Type.Object(
+  { url: Type.String({ maxLength: 1024 }), tree: Type.String({ pattern: "^[0-9a-f]{64}$" }) },
+  { additionalProperties: false },
+);
+export type LayerTree = Readonly<Static<typeof LayerTree>>;
+
+/** See prepared-exports.ts. */
+export const ExportPreparation = Type.Object(
+  { listen: ListenAddress, layers: Type.Array(LayerTree, { maxItems: 256 }) },
+  { additionalProperties: false },
+);
+export type ExportPreparation = Static<typeof ExportPreparation>;
 
 export interface ExportStatus {
   readonly id: string;

@@ -8,6 +8,7 @@
 import { type Static, Type } from "typebox";
 import { Deployment, domainNamePattern } from "../../daemon/deployment.ts";
 import type { DomainRecord } from "../../daemon/domain-record.ts";
+import { LayerTree } from "../../file-server/protocol.ts";
 import type { ErrorBody } from "../../http/json-server.ts";
 import type { TargetMessage } from "../protocol/messages.ts";
 import type { TargetState } from "../protocol/target.ts";
@@ -16,6 +17,9 @@ import { serverNamePattern } from "./peer.ts";
 const Hash = Type.String({ pattern: "^[0-9a-f]{64}$" });
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Address = Type.String({ maxLength: 15 });
+
+/** What is beyond is opened when the journal is here. */
+const maxLayers = 256;
 
 /** A domain that is to be received: all that it takes to make it again. */
 export const MigrationOffer = Type.Object(
@@ -26,6 +30,8 @@ export const MigrationOffer = Type.Object(
     task: Type.String({ maxLength: 64 }),
     overlayTree: Hash,
     kernelTree: Hash,
+    /** What its journal lies over, for the target to bring it meanwhile. Default: what the overlay names is enough. */
+    layers: Type.Optional(Type.Array(LayerTree, { maxItems: maxLayers })),
     /** See `Domain.platform`. */
     platform: Type.String({ maxLength: 200 }),
     /** The routable address that the guest believes to be its own. */
@@ -94,10 +100,11 @@ export interface TargetAnswer {
 export const memoryProtocol = "xeno-memory";
 
 export function describeOffer(record: DomainRecord, platform: string): MigrationOffer {
-  const { name, deployment, task, overlayTree, kernelTree, restarts, steps } = record;
+  const { name, deployment, task, overlayTree, kernelTree, layers, restarts, steps } = record;
   const guestAddress = record.guestAddress ?? record.address;
   return {
     ...{ format: 1, domain: name, deployment, task, overlayTree, kernelTree, platform, steps },
+    ...(layers !== undefined && { layers: layers.slice(0, maxLayers) }),
     ...(restarts !== undefined && { restarts }),
     ...(guestAddress !== undefined && { guestAddress }),
   };
