@@ -104,7 +104,10 @@ export const ExportPreparation = Type.Object(
   { listen: ListenAddress, layers: Type.Array(LayerTree, { maxItems: 256 }) },
   { additionalProperties: false },
 );
-export type ExportPreparation = Static<typeof ExportPreparation>;
+export interface ExportPreparation {
+  readonly listen: ListenAddress;
+  readonly layers: readonly LayerTree[];
+}
 
 export interface ExportStatus {
   readonly id: string;

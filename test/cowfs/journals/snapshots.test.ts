@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import test from "ava";
+import { defaultLimits } from "../../../cowfs/journals/checkpoints.ts";
+import type { FoldTask } from "../../../cowfs/journals/fold.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
 import { listPinFiles } from "../../../cowfs/journals/pins.ts";
@@ -93,6 +95,57 @@ for (const when of ["before", "after"] as const)
     t.deepEqual(show(opened), { ...before, "of the fork": "only there" });
     await opened.close();
     t.deepEqual((await openFork(fork))[0], { ...before, "of the fork": "only there" });
+  });
+
+for (const [what, folds, write] of [
+  ["a short log goes along with a fork", false, (journal: Journal) => void addFile(journal, "b", "second")],
+  ["a log of several files goes along with a fork", false, (journal: Journal) => void addFile(journal, "b", "second")],
+  [
+    "a long log is folded for a fork",
+    true,
+    (journal: Journal) => {
+      for (let index = 0; index < 20; index++)
+        change(journal, () => journal.apply({ kind: "reply", key: `key ${index}`, bytes: Buffer.alloc(60_000) }));
+    },
+  ],
+  [
+    "a log that points at what the pin does not keep is folded for a fork",
+    true,
+    (journal: Journal) => {
+      addFile(journal, "passing", "x".repeat(4000));
+      remove(journal, "passing");
+    },
+  ],
+] as const)
+  test(what, async (t) => {
+    const scratch = scratchDirectory(t);
+    const directory = path.join(scratch, "journal");
+    const first = Journal.open(directory, undefined, limits);
+    addFile(first, "a", "first".repeat(300));
+    await first.checkpoint();
+    addFile(first, "c", "third");
+    // Opened again, it goes on in another epoch.
+    await first.close();
+    let fails = what.includes("several files");
+    const fold = (task: FoldTask) => (fails ? Promise.reject(new Error("no thread")) : defaultLimits.fold(task));
+    const journal = Journal.open(directory, undefined, { ...limits, fold });
+    // A round that failed leaves the log in two files.
+    if (fails) await t.throwsAsync(journal.checkpoint());
+    fails = false;
+    write(journal);
+    const before = show(journal);
+    const state = describeState(journal.state);
+    await journal.snapshots.take("one");
+    remove(journal, "a");
+    await journal.snapshots.fork("one", path.join(scratch, "fork"), "same");
+    t.is(listPinFiles(directory).length, folds ? 1 : 0);
+    t.is(listLogFiles(path.join(scratch, "fork")).length, what.includes("several files") ? 2 : 1);
+    await churn(journal);
+    await journal.close();
+    fs.rmSync(directory, { recursive: true });
+    const opened = await openFork(path.join(scratch, "fork"));
+    t.deepEqual(opened[0], before);
+    assert.deepEqual(opened[1], state);
   });
 
 test("a journal outlives its forks, and a fork of a fork outlives both", async (t) => {
