@@ -12,7 +12,7 @@ n=0
 while true; do
   n=$((n + 1))
   if echo "$n" >>/data/log && sync -d /data/log 2>/dev/null && [ "$(tail -n 1 /data/log)" = "$n" ] && [ "$(wc -l </data/log)" = "$n" ]; then
-    echo "guest: OK $n at $(cut -d ' ' -f 1 /proc/uptime)"
+    echo "guest: OK $n clock $(date +%s) rtc $(cat /sys/class/rtc/rtc0/since_epoch)"
   else
     echo "guest: ERROR $n"
   fi
@@ -31,7 +31,17 @@ export async function publishCountingGuest(published: Published) {
 
 /** How far it has counted on this console. Throws where it saw an error. */
 export async function readCount(directory: string): Promise<number> {
+  return Number((await readLast(directory))?.[1] ?? 0);
+}
+
+/** What it last took the time for, by its own clock and by its machine's, in s since the epoch. */
+export async function readClocks(directory: string): Promise<{ clock: number; rtc: number }> {
+  const [, , clock, rtc] = (await readLast(directory)) ?? [];
+  return { clock: Number(clock), rtc: Number(rtc) };
+}
+
+async function readLast(directory: string): Promise<RegExpMatchArray | undefined> {
   const text = await readFile(join(directory, "console.log"), "latin1").catch(() => "");
   if (/guest: ERROR|Stale|Input\/output/.test(text)) throw new Error(`the guest saw an error: ${text.slice(-500)}`);
-  return Number([...text.matchAll(/guest: OK (\d+)/g)].at(-1)?.[1] ?? 0);
+  return [...text.matchAll(/guest: OK (\d+) clock (\d+) rtc (\d+)/g)].at(-1);
 }

@@ -7,7 +7,7 @@ import { FileServerClient } from "../../xenod/file-server/client.ts";
 import { findQemu } from "../../xenod/hypervisors/qemu/qemu-process.ts";
 import { runTeardowns } from "../run-teardowns.ts";
 import { poll } from "../xenod/test-guest.ts";
-import { publishCountingGuest, readCount } from "./counting-guest.ts";
+import { publishCountingGuest, readClocks, readCount } from "./counting-guest.ts";
 import { type RunningServer, startXenoServer } from "./xeno-server.ts";
 
 let server: RunningServer;
@@ -88,10 +88,16 @@ test.serial("a start calls a suspend off", async (t) => {
 
 test.serial("an older checkpoint runs as a second domain, with memory and files of its moment", async (t) => {
   await finish(server.client.suspend("guest"));
+  const resumed = Date.now() / 1000;
+  const [{ created }] = await server.client.checkpoints("guest");
   const result = await finish(server.client.resume("guest", { checkpoint: 1, as: "older" }));
   t.like(result, { domain: "older", checkpoint: 1 });
   await poll("the second domain to count on", async () => (await lastCount("older")) > 0);
   t.true((await lastCount("older")) < (await lastCount("guest")));
+  // Its own clock goes on where it stopped, half a minute ago and more; its machine's is right.
+  const { clock, rtc } = await readClocks(directoryOf("older"));
+  t.true(rtc >= resumed - 2 && rtc <= Date.now() / 1000 + 2, `rtc ${rtc}, resumed at ${resumed}`);
+  t.true(rtc - clock > (resumed - created / 1000) / 2, `rtc ${rtc}, clock ${clock}, saved at ${created}`);
   await resume(t, {});
   await waitForCount(t, (await lastCount("guest")) + 3);
   await poll("both to run", async () => (await lastCount("older")) > 3);
