@@ -1,6 +1,6 @@
 /**
- * Group commit: many wait for one sync. Who comes while one runs shares the next, since the one that runs may not cover what was
- * written since it began; where nothing was, it covers all.
+ * Group commit: many wait for one sync, and one runs at a time. Who comes while one runs shares the next, since the one that runs
+ * may not cover what was written since it began; where nothing was, it covers all.
  */
 export class GroupSync {
   readonly #sync: () => Promise<void>;
@@ -21,8 +21,10 @@ export class GroupSync {
   /** Settles once all that was noted before is covered. */
   request(): Promise<void> {
     if (!this.#isDirty) return this.#running ?? Promise.resolve();
+    // First: between the end of the running one and its start it is the only one, and neither runs.
+    if (this.#next !== undefined) return this.#next;
     if (this.#running === undefined) return this.#start();
-    this.#next ??= this.#running
+    this.#next = this.#running
       .catch(() => {})
       .then(() => {
         this.#next = undefined;
