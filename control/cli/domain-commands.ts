@@ -1,10 +1,18 @@
 import { Argument, Command } from "commander";
+import { type DeployedSize, sizeOf } from "../../xenod/daemon/deployment.ts";
 import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
 import { type DomainTarget, parseDomain, parseNumber } from "./arguments.ts";
 import { readContext } from "./context.ts";
 import { describeError } from "./describe-error.ts";
 import { printResult, type Row, tell } from "./output.ts";
 import { connectServer, findTarget, listServers } from "./registered-servers.ts";
+
+interface ResizeFlags {
+  readonly memory?: number;
+  readonly cpu?: number;
+  readonly net?: number;
+  readonly disk?: number;
+}
 
 /** How long a guest may take to power off before it is ended. */
 const graceSeconds = 30;
@@ -77,7 +85,49 @@ export function createDomainCommands(): Command[] {
       printResult(json, { started: label, address });
     });
 
-  return [ps, logs, start, stop];
+  const resize = new Command("resize")
+    .description("give a domain another size; what is not said stays as it is")
+    .addArgument(domainArgument())
+    .option(
+      "--memory <MiB>",
+      "from its next boot on; a guest that runs is asked at once to give back what is less",
+      parseNumber,
+    )
+    .option("--cpu <ms>", "milliseconds of processor time in each second", parseNumber)
+    .option("--net <kbit>", "kbit/s that it sends, and that it receives", parseNumber)
+    .option("--disk <MiB>", "what its own writes may take on disk, from its next boot on", parseNumber)
+    .addHelpText("after", "\nExample:\n  xeno resize a/apache --memory 1024 --cpu 500")
+    .action(async (target: DomainTarget, flags: ResizeFlags, command: Command) => {
+      const { json, home, signal } = readContext(command);
+      const { client, label } = await findTarget(home, target);
+      const { deployment, nextSize } = await client.domain(target.domain, signal);
+      const asked = { ...(nextSize ?? sizeOf(deployment)), ...readSize(flags) };
+      const resized = await client.resize(target.domain, asked, signal);
+      const atNextBoot = resized.nextSize && describeSize(resized.nextSize);
+      printResult(json, { resized: label, now: describeSize(resized.deployment), atNextBoot });
+    });
+
+  return [ps, logs, resize, start, stop];
+}
+
+function readSize({ memory, cpu, net, disk }: ResizeFlags): Partial<DeployedSize> {
+  return {
+    ...(memory === undefined ? {} : { memoryMiB: memory }),
+    ...(cpu === undefined ? {} : { cpu: { meanMsPerSecond: cpu } }),
+    ...(net === undefined ? {} : { network: { peakKbitPerSecond: net } }),
+    ...(disk === undefined ? {} : { journalMiB: disk }),
+  };
+}
+
+function describeSize({ memoryMiB, cpu, network, journalMiB }: DeployedSize): string {
+  return [
+    `${memoryMiB} MiB`,
+    cpu && `${cpu.meanMsPerSecond} ms/s of CPU`,
+    network && `${network.peakKbitPerSecond} kbit/s`,
+    journalMiB && `${journalMiB} MiB on disk`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 function describe(server: string, { name, state, address, reason, deployment }: DomainRecord): Row {

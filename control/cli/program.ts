@@ -22,7 +22,7 @@ export const commandFiles: readonly CommandFile[] = [
   { names: ["server"], load: async () => (await import("./server-commands.ts")).createServerCommands() },
   { names: ["deploy"], load: async () => (await import("./deploy-command.ts")).createDeployCommand() },
   {
-    names: ["ps", "logs", "start", "stop"],
+    names: ["ps", "logs", "resize", "start", "stop"],
     load: async () => (await import("./domain-commands.ts")).createDomainCommands(),
   },
   {

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { Traffic } from "../../xenostore/stores/meter.ts";
 import type { CheckpointManifest } from "../checkpoints/manifest.ts";
-import type { Deployment } from "../daemon/deployment.ts";
+import type { DeployedSize, Deployment } from "../daemon/deployment.ts";
 import type { BegunDeployment } from "../daemon/deployments.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { ServerEvent } from "../daemon/event-feed.ts";
@@ -123,6 +123,11 @@ export class XenodClient {
 
   stop(name: string, graceMs?: number, signal?: AbortSignal): Promise<Begun> {
     return this.#client.request({ method: "POST", path: `/v1/domains/${name}/stop`, body: { graceMs }, signal });
+  }
+
+  /** What is not said is not limited. The domain's `nextSize` says what waits for its next boot. */
+  resize(name: string, size: DeployedSize, signal?: AbortSignal): Promise<DomainRecord> {
+    return this.#client.request({ method: "PUT", path: `/v1/domains/${name}/size`, body: size, signal });
   }
 
   /** Ends the domain at once, or after `graceMs`, and deletes its journal. */

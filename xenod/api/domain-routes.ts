@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import { Deployment } from "../daemon/deployment.ts";
+import { DeployedSize, Deployment } from "../daemon/deployment.ts";
 import type { XenoServer } from "../daemon/xeno-server.ts";
 import * as schemas from "./schemas.ts";
 
@@ -43,6 +43,18 @@ export function addDomainRoutes(api: FastifyInstance, server: XenoServer): void 
       const task = await server.stop(params.name, body.graceMs ?? schemas.defaultGraceMs);
       return reply.code(202).send({ task: task.id, domain: params.name });
     },
+  );
+  api.put<{ Params: schemas.DomainParameters; Body: DeployedSize }>(
+    "/v1/domains/:name/size",
+    {
+      schema: {
+        summary:
+          "Give it another size: at once where that can be done under its guest, else (`nextSize`) when it next boots",
+        params,
+        body: DeployedSize,
+      },
+    },
+    async ({ params, body }) => server.resize(params.name, body),
   );
   api.delete<{ Params: schemas.DomainParameters; Querystring: schemas.RemoveQuery }>(
     "/v1/domains/:name",

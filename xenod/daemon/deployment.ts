@@ -142,6 +142,22 @@ export const Deployment = Type.Object(
 );
 export type Deployment = Static<typeof Deployment>;
 
+const { memoryMiB, cpu, network, journalMiB } = deploymentProperties;
+
+/** What of a deployment can be changed later. What is not there is not limited. */
+export const DeployedSize = Type.Object({ memoryMiB, cpu, network, journalMiB }, { additionalProperties: false });
+export type DeployedSize = Static<typeof DeployedSize>;
+
+export function sizeOf(deployment: DeployedSize): DeployedSize {
+  const size = Object.keys(DeployedSize.properties).map((key) => [key, deployment[key as keyof DeployedSize]]);
+  return Object.fromEntries(size.filter(([, value]) => value !== undefined));
+}
+
+export function withSize(deployment: Deployment, size: DeployedSize): Deployment {
+  const { memoryMiB: _memory, cpu: _cpu, network: _network, journalMiB: _journal, ...rest } = deployment;
+  return { ...rest, ...sizeOf(size) };
+}
+
 /** A name that is not taken: the given one, or one after the overlay. Throws `domain-exists`. */
 export function chooseName({ name, overlay }: Deployment, isTaken: (name: string) => boolean): string {
   if (name !== undefined) {

@@ -7,7 +7,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { admit, isUp } from "../resources/admission.ts";
 import { admitPorts } from "./admit-ports.ts";
-import { admissionQueue, chooseName, type Deployment, locateKernel, maxDomains } from "./deployment.ts";
+import { admissionQueue, chooseName, type Deployment, locateKernel, maxDomains, withSize } from "./deployment.ts";
 import type { DomainRecord } from "./domain-record.ts";
 import { watchBoot } from "./follow-domain.ts";
 import { composeGuestFiles } from "./guest-files.ts";
@@ -62,7 +62,8 @@ export class Deployments {
 
   #findRepeated(deployment: Deployment): BegunDeployment | undefined {
     const record = this.#host.records.list().find((candidate) => candidate.deployment.id === deployment.id);
-    if (record !== undefined && !isDeepStrictEqual(record.deployment, deployment))
+    const asked = record && withSize(record.deployment, record.askedSize ?? record.deployment);
+    if (record !== undefined && !isDeepStrictEqual(asked, withSize(deployment, deployment)))
       throw new XenoError("request-conflict", `request ${deployment.id} was another deployment, of ${record.name}`, {
         hint: "give each deployment an id of its own",
       });
@@ -136,7 +137,8 @@ export class Deployments {
           throw new XenoError("domain-busy", `domain ${name} is ${record.state}`, {
             hint: "xeno ps shows what it does",
           });
-        admit(record.deployment, records.list(), await this.#host.hypervisor.memory?.());
+        const deployment = withSize(record.deployment, record.nextSize ?? record.deployment);
+        admit(deployment, records.list(), await this.#host.hypervisor.memory?.());
         admitPorts(
           record.deployment,
           this.#host.ports,
@@ -144,6 +146,8 @@ export class Deployments {
         );
         const taken = records.list();
         record.address = pool?.choose((candidate) => taken.some(({ address }) => address === candidate));
+        record.deployment = deployment;
+        record.nextSize = undefined;
         record.intent = "running";
         record.state = "starting";
         record.reason = undefined;

@@ -10,7 +10,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { Checkpoints } from "../checkpoints/checkpoints.ts";
 import type { LayerTree } from "../file-server/protocol.ts";
 import { readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
-import type { Deployment } from "./deployment.ts";
+import type { DeployedSize, Deployment } from "./deployment.ts";
 
 /** In the order in which they happen: Figure 2 of the deployment paper. */
 export const deploymentSteps = [
@@ -53,7 +53,12 @@ export type DomainOperation =
 export interface DomainRecord {
   readonly format: 1;
   readonly name: string;
-  readonly deployment: Deployment;
+  /** As it was asked for, but of the size that it has: see resize-domain.ts. */
+  deployment: Deployment;
+  /** Of the size that was asked for first, where it was resized: the request is known by it when it comes again. */
+  askedSize?: DeployedSize;
+  /** The size that it is to have when it next boots, where that is another. */
+  nextSize?: DeployedSize;
   readonly task: string;
   /** The trees that the URLs meant when the deployment was accepted. */
   overlayTree: string;

@@ -24,6 +24,7 @@ import {
   prepareKernel,
   releaseResources,
 } from "./host.ts";
+import { note } from "./resize-domain.ts";
 import { tellGuest } from "./suspend-domain.ts";
 
 export type ResumeStep = "intended" | "forked" | "fileServer" | "hypervisor" | "running" | "resumed";
@@ -38,7 +39,10 @@ export interface ResumableCheckpoint {
 
 /** Notes what is about to be done; the record is to be saved then. It has an address where the XenoServer has a pool. */
 export function intendResume(record: DomainRecord, manifest: CheckpointManifest): void {
-  const { intent, state, journal } = record;
+  const { intent, state, journal, deployment, nextSize } = record;
+  // The image is of a guest with so much memory, whatever it is to have.
+  const { memoryMiB } = manifest.deployment;
+  if (memoryMiB !== deployment.memoryMiB) note(record, { ...deployment, memoryMiB }, nextSize ?? deployment);
   record.operation = { kind: "resume", checkpoint: manifest.number, before: { intent, state, journal } };
   if (state !== "deploying") record.state = "starting";
   record.intent = "running";

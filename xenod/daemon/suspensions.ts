@@ -192,7 +192,8 @@ export class Suspensions {
   async #admit(record: DomainRecord, { deployment, guestAddress }: CheckpointManifest): Promise<void> {
     const { records, pool } = this.#host;
     const all = records.list();
-    admit(deployment, all, await this.#host.hypervisor.memory?.());
+    const wanted = { ...record.deployment, memoryMiB: deployment.memoryMiB };
+    admit(wanted, all, await this.#host.hypervisor.memory?.());
     admitPorts(
       record.deployment,
       this.#host.ports,

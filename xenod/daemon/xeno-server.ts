@@ -34,7 +34,7 @@ import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
 import type { PortSettings } from "./admit-ports.ts";
 import { chooseHypervisor } from "./choose-hypervisor.ts";
-import type { Deployment } from "./deployment.ts";
+import type { DeployedSize, Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords } from "./domain-record.ts";
 import { Draining } from "./draining.ts";
@@ -47,6 +47,7 @@ import type { TargetEnd } from "./migrations/target-end.ts";
 import { NeededTrees } from "./needed-trees.ts";
 import { type DomainView, describeView, openConsole, readConsoleLog, withoutContents } from "./observe-domain.ts";
 import { reconcile } from "./reconcile.ts";
+import { resizeDomain } from "./resize-domain.ts";
 import { Restarts } from "./restarts.ts";
 import { StorePins } from "./store-pins.ts";
 import { type ResumeRequest, Suspensions } from "./suspensions.ts";
@@ -301,6 +302,18 @@ export class XenoServer {
       });
       return { domain: name };
     });
+  }
+
+  /** See resize-domain.ts. */
+  async resize(name: string, size: DeployedSize): Promise<DomainRecord> {
+    this.#migrations.requireSettled(name);
+    return withoutContents(await resizeDomain(this.#host, name, size));
+  }
+
+  /** The trees that URLs mean now. Throws what a deployment of them would. */
+  async resolve(url: string): Promise<{ readonly tree: string }> {
+    const { tree } = await this.#layers.resolveUrl(url, this.#ending.signal);
+    return { tree };
   }
 
   /** The file server's: it owns the cache. */

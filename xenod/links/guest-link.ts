@@ -115,12 +115,16 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
   }
   const { ports = [] } = specification;
   if (address && ports.length > 0) await publishPorts(ownerOfPorts(specification), address, ports);
-  const { peakKbitPerSecond } = specification;
-  if (address && peakKbitPerSecond !== undefined) {
-    await limitRate({ namespace, device: "up0" }, peakKbitPerSecond);
-    await limitRate({ namespace: outside, device: uplink }, peakKbitPerSecond);
-  }
+  if (specification.peakKbitPerSecond !== undefined) await limitLink(specification);
   return { namespace, tap: tapName, mac: guestMac };
+}
+
+/** Holds a link to its rate from now on, or lets it go. */
+export async function limitLink(specification: LinkSpecification): Promise<void> {
+  const { prefix, server, domain, address, peakKbitPerSecond } = specification;
+  if (address === undefined) return;
+  await limitRate({ namespace: nameLink(specification), device: "up0" }, peakKbitPerSecond);
+  await limitRate({ namespace: joinNames(prefix, server), device: nameUplink(domain) }, peakKbitPerSecond);
 }
 
 /** Removes the link. End the guest and what listens on it first. Missing is fine. */

@@ -77,13 +77,17 @@ export async function configureDevices(namespace: string | undefined, lines: rea
   await runTool("ip", [...inside, "-batch", "-"], `configuring ${describeNamespace(namespace)}`, input);
 }
 
-/** Holds what leaves by a device to a rate (tc-tbf(8)). Said again, the new rate counts. */
-export async function limitRate({ namespace, device }: OuterEnd, kbitPerSecond: number): Promise<void> {
-  // A bucket of 20 ms at the rate, and room for a full segment of virtio's offload.
-  const burst = Math.max(65_536, Math.round((kbitPerSecond * 125) / 50));
-  const filter = ["tbf", "rate", `${kbitPerSecond}kbit`, "burst", `${burst}b`, "latency", "100ms"];
+/** Holds what leaves by a device to a rate (tc-tbf(8)), or no longer to any. Said again, the new rate counts. */
+export async function limitRate({ namespace, device }: OuterEnd, kbitPerSecond: number | undefined): Promise<void> {
+  const filter = kbitPerSecond === undefined ? ["noqueue"] : describeBucket(kbitPerSecond);
   const options = ["-n", namespace, "qdisc", "replace", "dev", device, "root", ...filter];
   await runTool("tc", options, `limiting ${device} in the network namespace ${namespace}`);
+}
+
+/** Of 20 ms at the rate, and with room for a full segment of virtio's offload. */
+function describeBucket(kbitPerSecond: number): string[] {
+  const burst = Math.max(65_536, Math.round((kbitPerSecond * 125) / 50));
+  return ["tbf", "rate", `${kbitPerSecond}kbit`, "burst", `${burst}b`, "latency", "100ms"];
 }
 
 export async function applyRules(namespace: string | undefined, rules: string): Promise<void> {

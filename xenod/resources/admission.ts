@@ -25,6 +25,11 @@ export function isUp(state: DomainRecord["state"]): boolean {
  */
 export function admit(wanted: Wanted, records: readonly DomainRecord[], memory = readOwnMemory()): void {
   admitMemory(wanted.memoryMiB, records, memory);
+  admitShares(wanted, records);
+}
+
+/** All but memory. Throws `cpu-short`, `cpu-invalid` or `quota-invalid`. */
+export function admitShares(wanted: Omit<Wanted, "memoryMiB">, records: readonly DomainRecord[]): void {
   admitCpu(wanted, records);
   admitQuota(wanted);
 }
@@ -77,7 +82,7 @@ function admitMemory(memoryMiB: number, records: readonly DomainRecord[], memory
   );
 }
 
-function admitCpu({ cpus, cpu }: Wanted, records: readonly DomainRecord[]): void {
+function admitCpu({ cpus, cpu }: Omit<Wanted, "memoryMiB">, records: readonly DomainRecord[]): void {
   if (cpu === undefined) return;
   const { meanMsPerSecond, peakMsPerSecond } = cpu;
   if (peakMsPerSecond !== undefined && peakMsPerSecond < meanMsPerSecond)
@@ -95,7 +100,7 @@ function admitCpu({ cpus, cpu }: Wanted, records: readonly DomainRecord[]): void
   });
 }
 
-function admitQuota({ journalMiB }: Wanted): void {
+function admitQuota({ journalMiB }: Pick<Wanted, "journalMiB">): void {
   const least = Math.ceil(minQuotaBytes / mebibyte);
   if (journalMiB === undefined || journalMiB >= least) return;
   throw new XenoError("quota-invalid", `a journal cannot do with ${journalMiB} MiB`, {
