@@ -43,22 +43,28 @@ export async function startServers(start: ServersStart): Promise<LocalServers> {
     tell("switch", "everything is taken down");
   });
   const clientNamespace = await joinClient(prefix);
-  const servers: StartedServer[] = [];
-  const peers: Peer[] = [];
   const { friendsDirectory: friends } = start;
   if (friends !== undefined)
     await fs.cp(path.join(home.keys, "trusted"), path.join(friends, "trusted"), { recursive: true });
-  // One after another: together they would only share the cores.
-  for (const [index, name] of start.names.entries()) {
-    const paths = { stateDirectory: `${start.stateDirectory}/${name}`, store: home.store };
-    const trust = { trustDirectory: friends ?? home.keys, listens: friends !== undefined };
-    const server = await startServer({ prefix, name, number: index + 1, ...paths, ...trust, signal });
-    cleanup.defer(() => stopServer(server, tell));
-    for (const { name: left } of await server.client.domains(signal)) await removeDomain(server, left, signal);
-    tell(name, "XenoServer is up");
-    if (friends !== undefined) peers.push(await befriend(server, friends, signal));
-    servers.push(server);
-  }
+  const started: StartedServer[] = [];
+  cleanup.defer(async () => void (await Promise.all(started.map((server) => stopServer(server, tell)))));
+  const outcomes = await Promise.allSettled(
+    start.names.map(async (name, index) => {
+      const paths = { stateDirectory: `${start.stateDirectory}/${name}`, store: home.store };
+      const trust = { trustDirectory: friends ?? home.keys, listens: friends !== undefined };
+      const server = await startServer({ prefix, name, number: index + 1, ...paths, ...trust, signal });
+      started.push(server);
+      for (const { name: left } of await server.client.domains(signal)) await removeDomain(server, left, signal);
+      tell(name, "XenoServer is up");
+      return server;
+    }),
+  );
+  const servers = outcomes.map((outcome) => {
+    if (outcome.status === "rejected") throw outcome.reason;
+    return outcome.value;
+  });
+  const peers: Peer[] = [];
+  if (friends !== undefined) for (const server of servers) peers.push(await befriend(server, friends, signal));
   return { prefix, clientNamespace, servers, peers };
 }
 
