@@ -16,10 +16,10 @@
  * - (G5) For want of room a round compacts the most dead segments first, and copies no more than one holds.
  */
 import fs from "node:fs";
-import { Worker } from "node:worker_threads";
-import { XenoError } from "../errors.ts";
+import type { XenoError } from "../errors.ts";
 import { viewColumns } from "./checkpoint-columns.ts";
 import { checkpointPath, listCheckpoints, newCheckpointPath } from "./checkpoint-file.ts";
+import type { CheckpointLimits } from "./checkpoint-limits.ts";
 import { Compaction } from "./compaction.ts";
 import { syncDirectory, syncDirectoryLater } from "./disk.ts";
 import type { Folded, FoldTask } from "./fold.ts";
@@ -27,65 +27,13 @@ import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { listLogFiles } from "./log-file.ts";
 import { listPinFiles } from "./pins.ts";
-import type { RoomLimits } from "./room.ts";
-import { segmentBytes } from "./segment-use.ts";
 import type { Segments } from "./segments.ts";
-
-export type CheckpointStep =
-  | "compacted"
-  | "prepared"
-  | "switched"
-  | "synced"
-  | "folded"
-  | "named"
-  | "durable"
-  | "logs removed"
-  | "segments removed";
-
-export interface CheckpointLimits extends RoomLimits {
-  /** A log of so many bytes is folded, or of twice the checkpoint's size where that is more. */
-  readonly logBytes: number;
-  /** On closing, a log of so many: opening it anew would take longer than folding it now. */
-  readonly closingLogBytes: number;
-  /** Called after each step of a round. Tests look at the disk then, or kill the process. */
-  readonly onStep: (step: CheckpointStep) => void;
-  /** Told why a round failed; it is tried again when the log has grown. */
-  readonly onFailed: (error: unknown) => void;
-  /** Writes the new checkpoint. Tests that look at every write have it done in their own thread. */
-  readonly fold: (task: FoldTask) => Promise<Folded>;
-}
 
 /** What opening loaded: its last record, and its size. */
 export interface CheckpointStart {
   readonly sequence: number;
   readonly bytes: number;
 }
-
-export const defaultLimits: CheckpointLimits = {
-  logBytes: 16 * 1024 * 1024,
-  closingLogBytes: 1024 * 1024,
-  fullSegmentBytes: segmentBytes,
-  quotaBytes: Number.POSITIVE_INFINITY,
-  quotaFiles: 4_000_000,
-  onStep: () => {},
-  onFailed: () => {},
-  fold: foldInThread,
-};
-
-/** As they are, or smaller, so that a round takes a small part of the quota. Throws `quota-too-small`. */
-export function scaleLimits(limits: CheckpointLimits): CheckpointLimits {
-  const { quotaBytes } = limits;
-  if (quotaBytes < minQuotaBytes)
-    throw new XenoError("quota-too-small", `a journal does not work within ${quotaBytes} bytes`, {
-      hint: `Give it ${minQuotaBytes / 1024 / 1024} MiB or more.`,
-    });
-  const part = Math.floor(quotaBytes / quotaParts);
-  const { fullSegmentBytes, logBytes } = limits;
-  return { ...limits, fullSegmentBytes: Math.min(fullSegmentBytes, part), logBytes: Math.min(logBytes, part) };
-}
-
-export const minQuotaBytes = 16 * 1024 * 1024;
-const quotaParts = 16;
 
 /** Compacted where less of it than one in so many bytes is live. */
 const deadFactor = 4;
@@ -359,28 +307,6 @@ function sumPinFiles(directory: string): number {
 /** Whether a round found no room, itself or in its thread. */
 function isFull(error: unknown): boolean {
   return error instanceof Error && ((error as NodeJS.ErrnoException).code === "ENOSPC" || isFull(error.cause));
-}
-
-async function foldInThread(task: FoldTask): Promise<Folded> {
-  const worker = new Worker(new URL("./fold-worker.ts", import.meta.url), { workerData: task });
-  try {
-    return await new Promise((resolve, reject) => {
-      worker.once("message", resolve);
-      worker.once("error", (cause) => reject(foldFailed(task.directory, cause)));
-      worker.once("exit", (code) => reject(new Error(`the thread that folds the log ended with ${code}`)));
-    });
-  } finally {
-    await worker.terminate();
-  }
-}
-
-function foldFailed(directory: string, cause: unknown): XenoError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const isDamage = code === "journal-damaged";
-  return new XenoError(isDamage ? code : "checkpoint-failed", `cannot fold the log of ${directory}: ${message}`, {
-    cause,
-    hint: "The journal goes on without; look at the disk before its log fills it.",
-  });
 }
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -18,7 +18,7 @@ import type {
   Statistics,
 } from "../file-system.ts";
 import { Access, FileType } from "../file-system.ts";
-import type { CheckpointLimits } from "../journals/checkpoints.ts";
+import type { CheckpointLimits } from "../journals/checkpoint-limits.ts";
 import type { Disk } from "../journals/disk.ts";
 import { Journal } from "../journals/journal.ts";
 import { LiveLayer } from "../layers/live/live-layer.ts";

@@ -1,6 +1,6 @@
 /** What is said over the file server's control socket: HTTP, JSON, version 1. */
 import { type Static, Type } from "typebox";
-import { minQuotaBytes } from "../../cowfs/journals/checkpoints.ts";
+import { minQuotaBytes } from "../../cowfs/journals/checkpoint-limits.ts";
 import { pinNamePattern } from "../../cowfs/journals/pins.ts";
 import type { NfsCounters } from "../../cowfs/nfs/counters.ts";
 import type { LivePolicy } from "../../templates/layers/live-policy.ts";

@@ -1,7 +1,7 @@
 /** Whether this host has room for a guest; where not, what would fit. */
 import { availableParallelism, freemem, totalmem } from "node:os";
 import { XenoError } from "../../cowfs/errors.ts";
-import { minQuotaBytes } from "../../cowfs/journals/checkpoints.ts";
+import { minQuotaBytes } from "../../cowfs/journals/checkpoint-limits.ts";
 import type { Deployment } from "../daemon/deployment.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { HostMemory } from "../hypervisors/hypervisor.ts";

@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import test, { type ExecutionContext } from "ava";
 import { ChangeWriter } from "../../../cowfs/journals/changes.ts";
 import { checkpointPath, listCheckpoints, newCheckpointPath } from "../../../cowfs/journals/checkpoint-file.ts";
-import type { CheckpointStep } from "../../../cowfs/journals/checkpoints.ts";
+import type { CheckpointStep } from "../../../cowfs/journals/checkpoint-limits.ts";
 import { type FoldTask, foldLog } from "../../../cowfs/journals/fold.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";

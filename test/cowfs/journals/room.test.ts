@@ -5,7 +5,7 @@ import path from "node:path";
 import test from "ava";
 import type { FileSystemError } from "../../../cowfs/errors.ts";
 import { runWithFaults } from "../../../cowfs/fault.ts";
-import type { CheckpointLimits } from "../../../cowfs/journals/checkpoints.ts";
+import type { CheckpointLimits } from "../../../cowfs/journals/checkpoint-limits.ts";
 import { countOwnBytes } from "../../../cowfs/journals/extents.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { addFile, change, contentOf, inodeFields, rootFields, scratchDirectory } from "./scratch.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import test from "ava";
-import { defaultLimits } from "../../../cowfs/journals/checkpoints.ts";
+import { defaultLimits } from "../../../cowfs/journals/checkpoint-limits.ts";
 import type { FoldTask } from "../../../cowfs/journals/fold.ts";
 import { Journal } from "../../../cowfs/journals/journal.ts";
 import { listLogFiles } from "../../../cowfs/journals/log-file.ts";
