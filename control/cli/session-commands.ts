@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { XenoError } from "../../cowfs/errors.ts";
 import { formatMoney, parseMoney } from "../ledger/money.ts";
 import type { AskedLease, ReceivedOffer, SessionsClient } from "../sessions/client.ts";
-import type { SessionView } from "../sessions/describe.ts";
+import type { SessionView, TaskView } from "../sessions/describe.ts";
 import type { Requirements } from "../sessions/requirements/requirements.ts";
 import { listAccounts, parseAddress } from "./accounts.ts";
 import { parseNumber } from "./arguments.ts";
@@ -261,8 +261,16 @@ function summarize({ state, reason, graceUntil, lease, paid, left, tasks }: Sess
     paid: formatMoney(paid),
     left: formatMoney(left),
     tasks:
-      tasks.map(({ id, state: its, address }) => [id, its, address].filter(Boolean).join(" ")).join("; ") || undefined,
+      tasks
+        .map(({ id, state: its, address, nextSize }) =>
+          [id, its, address, tellNext(nextSize)].filter(Boolean).join(" "),
+        )
+        .join("; ") || undefined,
   };
+}
+
+function tellNext(next: TaskView["nextSize"]): string | undefined {
+  return next && `(${next.memoryMiB} MiB when it next boots)`;
 }
 
 function printSession(json: boolean, view: SessionView): void {

@@ -1,4 +1,5 @@
 /** A session, and a XenoServer, as clients are shown them. */
+import { type DeployedSize, sizeOf } from "../../xenod/daemon/deployment.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import type { EnvironmentManager } from "./environment-manager.ts";
 import type { Lease } from "./lease.ts";
@@ -14,6 +15,9 @@ export interface TaskView {
   /** Of its domain; `unknown` while the machine does not answer. */
   readonly state: string;
   readonly address?: string;
+  /** What its domain has, and what it is to have when it next boots. */
+  readonly size?: DeployedSize;
+  readonly nextSize?: DeployedSize;
   readonly error?: { readonly code: string; readonly message: string };
 }
 
@@ -65,7 +69,17 @@ export async function describeSession(session: Session, manager: EnvironmentMana
     tasks: session.tasks.map(({ id: taskId, kind, domain: name, error }) => {
       const domain = own?.find((candidate) => candidate.name === name);
       const missing = own === undefined ? "unknown" : error === undefined ? "deploying" : "failed";
-      return { id: taskId, kind, domain: name, state: domain?.state ?? missing, address: domain?.address, error };
+      const { state: is = missing, address, deployment, nextSize } = domain ?? {};
+      return {
+        id: taskId,
+        kind,
+        domain: name,
+        state: is,
+        address,
+        size: deployment && sizeOf(deployment),
+        nextSize,
+        error,
+      };
     }),
   };
 }

@@ -21,10 +21,11 @@ import type { OrderTexts } from "../orders/order.ts";
 import { AcceptedCorporations } from "./accepted-corporations.ts";
 import type { SessionsConfiguration } from "./configuration.ts";
 import { findKernel, resourcesOf } from "./environments.ts";
-import { noteDomain } from "./keep-domains.ts";
+import { noteDomain, noteSize } from "./keep-domains.ts";
 import { type Lease, offerLease, offerMs, type SignedLease, verifyLease } from "./lease.ts";
 import { endSession, extendGrace, resumeIfPaid } from "./life-cycle.ts";
 import { type Machine, nameRequest } from "./machines.ts";
+import { matchEnvironment, nameEnvironment } from "./match-environment.ts";
 import { measureUse } from "./measure-use.ts";
 import { bill } from "./meter.ts";
 import { priceOf } from "./prices.ts";
@@ -33,9 +34,9 @@ import type { Requirements } from "./requirements/requirements.ts";
 import type { Session, SessionTask } from "./session.ts";
 import { SessionCaretaker } from "./session-caretaker.ts";
 import { SessionFiles } from "./session-files.ts";
+import { requireFits, shareProcessors, whatIsLeft } from "./share-out.ts";
 import { type OrderTaking, takeOrder } from "./take-order.ts";
 import { findTaskManager } from "./tasks/task-managers.ts";
-import { requireFits, whatIsLeft } from "./what-is-left.ts";
 
 export interface ManagerOptions {
   readonly configuration: SessionsConfiguration;
@@ -164,7 +165,7 @@ export class EnvironmentManager {
     });
   }
 
-  /** Renews or changes a session by a further lease. Throws `offer-overtaken`, `session-short`, `room-short`, `session-ended`. */
+  /** Renews or changes a session by a further lease, which its domains are resized to. Throws `offer-overtaken`, `session-short`, `room-short`, `session-ended`. */
   async amend(caller: Caller, signed: SignedLease): Promise<Session> {
     const lease = await this.#verify(caller, signed);
     return await this.#queues.run(lease.session, async () => {
@@ -172,12 +173,15 @@ export class EnvironmentManager {
       if (session.signed.offer === signed.offer) return session;
       if (lease.number !== session.lease.number + 1) throw overtaken();
       this.#requireInTime(lease);
+      await this.#withdrawGrowth(session);
       requireFits(session, lease);
       using _place = await this.rooms.promise(lease, session);
       const now = this.now();
       bill(session, now, await this.#measureUse(session));
       session.lease = lease;
       session.signed = signed;
+      shareProcessors(session);
+      session.isSettled = false;
       resumeIfPaid(session, now);
       await this.sessions.save(session);
       return session;
@@ -227,9 +231,19 @@ export class EnvironmentManager {
     if (known !== undefined)
       throw new XenoError("task-conflict", `${asked.id} is the id of another task`, { hint: "use a new id" });
     requireActive(session);
+    const kernel = findKernel(this.options.configuration.environments, session.lease.requirements);
+    const environment = nameEnvironment(asked.kind, asked.asked, kernel);
+    const matched = await matchEnvironment(session, environment, this.rooms.machineOf(session));
+    if (matched !== undefined) {
+      Object.assign(matched, { id: asked.id, hash, isHeldBack: true, error: undefined });
+      session.isSettled = false;
+      await this.sessions.save(session);
+      return matched;
+    }
     if (session.tasks.length >= maxTasks)
       throw new XenoError("tasks-full", `a session has ${maxTasks} tasks`, { hint: "end one first" });
-    const task = this.#describe(session, asked, hash);
+    await this.#withdrawGrowth(session);
+    const task = this.#describe(session, asked, { hash, kernel, environment });
     session.tasks.push(task);
     // Until Xenod has answered it is not known whether it was begun: whoever finds it so asks again.
     session.isSettled = false;
@@ -291,15 +305,36 @@ export class EnvironmentManager {
     return { corporations: this.corporations, sessions: this.sessions.list(), now: this.now() };
   }
 
-  #describe(session: Session, { id, kind, asked }: AskedTask, hash: string): SessionTask {
-    const kernel = findKernel(this.options.configuration.environments, session.lease.requirements);
+  /** What a task is to get when its domain next boots is nobody's from now on. Throws `domain-busy` while it boots. */
+  async #withdrawGrowth(session: Session): Promise<void> {
+    const growing = session.tasks.filter(({ takesRest }) => takesRest);
+    if (growing.length === 0) return;
+    const { client } = this.rooms.machineOf(session);
+    const domains = await client.domains();
+    for (const task of growing) {
+      const domain = domains.find(({ deployment }) => deployment.id === task.request);
+      if (domain === undefined) continue;
+      const { name, deployment, nextSize } = domain;
+      const withdrawn = nextSize && { ...nextSize, memoryMiB: deployment.memoryMiB };
+      noteSize(task, withdrawn === undefined ? domain : await client.resize(name, withdrawn));
+    }
+  }
+
+  #describe(
+    session: Session,
+    { id, kind, asked }: AskedTask,
+    { hash, kernel, environment }: { readonly hash: string; readonly kernel: string; readonly environment: string },
+  ): SessionTask {
     const left = whatIsLeft(session);
-    const described = findTaskManager(kind).describe(asked, { session, left, kernel });
+    const manager = findTaskManager(kind);
+    const described = manager.describe(asked, { session, left, kernel });
     session.taskCount++;
     const request = nameRequest(session.id, session.taskCount);
     const deployment: Deployment = { id: request, ...described };
     const { memoryMiB, cpu } = deployment;
-    return { id, kind, request, hash, memoryMiB, cpuMsPerSecond: cpu?.meanMsPerSecond ?? 0, deployment };
+    const takesRest = manager.takesRest(asked);
+    const cpuMsPerSecond = cpu?.meanMsPerSecond ?? 0;
+    return { id, kind, request, hash, environment, takesRest, memoryMiB, cpuMsPerSecond, deployment };
   }
 
   async #verify({ keyId, publicKey }: Caller, signed: SignedLease): Promise<Lease> {

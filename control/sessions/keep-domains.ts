@@ -4,13 +4,18 @@
  *
  * - (K1) Of a session that is not in force no domain runs, once this has settled: it is suspended to a checkpoint or, where that
  *   fails twice, stopped by its power button. What it wrote stays.
- * - (K2) What ran when its session was suspended runs again when it is resumed, and nothing else does.
+ * - (K2) What ran when its session was suspended runs again when it is resumed, and what a new task was
+ *   matched to; nothing else does.
  * - (K3) A session's domains are removed only when its client, or the end of the session, says so.
+ * - (K4) They are limited to what the lease gives them, at once or when they next boot; what a machine refuses of that is told.
  */
+import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
+import { sizeOf } from "../../xenod/daemon/deployment.ts";
 import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
 import type { Machine } from "./machines.ts";
 import type { Session, SessionTask } from "./session.ts";
+import { sizeTask } from "./share-out.ts";
 
 export interface KeeperOptions {
   save(session: Session): Promise<void>;
@@ -46,12 +51,16 @@ export class DomainKeeper {
     for (const task of [...session.tasks]) {
       const { request } = task;
       const domain = domains.find(({ deployment }) => deployment.id === request);
-      if (domain !== undefined) noteDomain(task, domain.name);
-      const isDone = (await this.#isIdle(request, machine)) && (await this.#keepOne(session, task, domain, machine));
+      if (domain !== undefined) noteSize(task, domain);
+      const isDone =
+        (await this.#isIdle(request, domain, machine)) && (await this.#keepOne(session, task, domain, machine));
       if (!isDone) isSettled = false;
       else {
         this.#underWay.delete(request);
-        if (task.isEnding) session.tasks.splice(session.tasks.indexOf(task), 1);
+        if (!task.isEnding) continue;
+        session.tasks.splice(session.tasks.indexOf(task), 1);
+        // What it had is another one's.
+        isSettled = false;
       }
     }
     session.isSettled = isSettled;
@@ -73,15 +82,32 @@ export class DomainKeeper {
     }
     if (session.state === "suspended") return await this.#holdBack(session, task, domain, client);
     if (domain === undefined) return await deployAgain(task, client);
-    // Xenod takes back what it cannot deploy: that is seen when it is gone.
-    if (!task.isHeldBack) return domain.state !== "deploying";
-    if (domain.state === "running" && domain.operation === undefined) {
+    if (isChanging(domain)) return false;
+    if (!(await this.#resize(session, task, domain, client))) return false;
+    if (!task.isHeldBack) return true;
+    if (domain.state === "running") {
       task.isHeldBack = false;
       return true;
     }
-    if (isChanging(domain)) return false;
     await this.#begin(request, () => client.start(domain.name));
     return false;
+  }
+
+  /** (K4) Whether it has its size, or cannot have it. */
+  async #resize(session: Session, task: SessionTask, domain: DomainRecord, client: Machine["client"]) {
+    const wanted = sizeTask(session, task, domain);
+    const has = domain.nextSize ?? sizeOf(domain.deployment);
+    if (isDeepStrictEqual(has, wanted)) return true;
+    try {
+      noteSize(task, await client.resize(domain.name, wanted));
+      task.error = undefined;
+    } catch (error) {
+      const { code, message } = error as XenoError;
+      if (code === "domain-busy") return false;
+      if (!(error instanceof XenoError) || code === "server-unreachable") throw error;
+      task.error = { code, message };
+    }
+    return true;
   }
 
   async #holdBack(
@@ -116,7 +142,7 @@ export class DomainKeeper {
   }
 
   /** Whether nothing of ours is under way for it. */
-  async #isIdle(request: string, { client }: Machine): Promise<boolean> {
+  async #isIdle(request: string, domain: DomainRecord | undefined, { client }: Machine): Promise<boolean> {
     const known = this.#underWay.get(request);
     if (known?.task === undefined) return true;
     const task = await client.getTask(known.task).catch((error) => {
@@ -124,7 +150,9 @@ export class DomainKeeper {
       if ((error as XenoError).code === "task-unknown") return undefined;
       throw error;
     });
-    if (task?.state === "running") return false;
+    // A guest that boots can be ended or suspended meanwhile.
+    const isUnderWay = task?.state === "running" && (task.kind !== "start" || domain?.state !== "running");
+    if (isUnderWay) return false;
     known.task = undefined;
     if (task?.state === "failed") this.#fail(request, known, new Error(task.error!.message));
     return true;
@@ -135,6 +163,12 @@ export class DomainKeeper {
     known.retryAt = this.#options.now() + Math.min(maxBackoffMs, 500 * 2 ** known.failures);
     this.#options.log(`${request}: ${error.message}`);
   }
+}
+
+/** What a task's domain was made with is the session's to give no more. */
+export function noteSize(task: SessionTask, { name, deployment }: DomainRecord): void {
+  noteDomain(task, name);
+  task.memoryMiB = deployment.memoryMiB;
 }
 
 /** Xenod has the deployment: nobody needs it here any more. */

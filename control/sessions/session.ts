@@ -36,20 +36,24 @@ export interface PendingCharge {
 
 export interface SessionTask {
   /** Chosen by the client. */
-  readonly id: string;
+  id: string;
   readonly kind: string;
   /** Of its deployment with Xenod, which remembers those of before: no other task ever has it. */
   readonly request: string;
   /** Of what was asked for: the same again is the same task. */
-  readonly hash: string;
-  /** What of the session its domain takes. */
-  readonly memoryMiB: number;
-  readonly cpuMsPerSecond: number;
+  hash: string;
+  /** What of the session its domain takes; memory: what it was made with. */
+  memoryMiB: number;
+  cpuMsPerSecond: number;
+  /** It named no memory: what nobody else has, it has when it next boots. */
+  readonly takesRest?: boolean;
+  /** See match-environment.ts. */
+  readonly environment?: string;
   /** What Xenod is asked for, until it has answered. */
   deployment?: Deployment;
   /** Of the domain that runs it, once that is known. */
   domain?: string;
-  /** Its domain ran when the session was suspended, and is to run again. */
+  /** Its domain is to run again: it ran when the session was suspended, or had ended when this task was matched to it. */
   isHeldBack?: boolean;
   /** The client ended it. */
   isEnding?: boolean;

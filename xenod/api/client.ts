@@ -67,6 +67,11 @@ export class XenodClient {
     await this.#client.request({ method: "PUT", path: "/v1/draining", body: { isDraining }, signal });
   }
 
+  /** The tree that a URL means now. Throws what a deployment of it would. */
+  resolve(url: string, signal?: AbortSignal): Promise<{ readonly tree: string }> {
+    return this.#client.request({ method: "GET", path: `/v1/trees?url=${encodeURIComponent(url)}`, signal });
+  }
+
   traffic(signal?: AbortSignal): Promise<Traffic[]> {
     return this.#client.request({ method: "GET", path: "/v1/traffic", signal });
   }

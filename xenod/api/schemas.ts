@@ -1,6 +1,6 @@
 /** What Xenod's API takes, version 1. What it gives are the types of the daemon, as JSON. */
 import { type Static, Type } from "typebox";
-import { domainNamePattern } from "../daemon/deployment.ts";
+import { domainNamePattern, layerUrl } from "../daemon/deployment.ts";
 
 export const DomainParameters = Type.Object({ name: Type.String({ pattern: domainNamePattern }) });
 export type DomainParameters = Static<typeof DomainParameters>;
@@ -41,6 +41,9 @@ export type ShutdownBody = Static<typeof ShutdownBody>;
 
 export const DrainingBody = Type.Object({ isDraining: Type.Boolean() }, { additionalProperties: false });
 export type DrainingBody = Static<typeof DrainingBody>;
+
+export const TreeQuery = Type.Object({ url: Type.String(layerUrl) });
+export type TreeQuery = Static<typeof TreeQuery>;
 
 export const LogQuery = Type.Object({ bytes: Type.Integer({ minimum: 1, maximum: 1_048_576, default: 65_536 }) });
 export type LogQuery = Static<typeof LogQuery>;

@@ -29,6 +29,13 @@ export function addServerRoutes(api: FastifyInstance, server: XenoServer, option
       return {};
     },
   );
+  api.get<{ Querystring: schemas.TreeQuery }>(
+    "/v1/trees",
+    {
+      schema: { summary: "The tree that a URL of a template or an overlay means now", querystring: schemas.TreeQuery },
+    },
+    async ({ query }) => server.resolve(query.url),
+  );
   api.get(
     "/v1/traffic",
     {

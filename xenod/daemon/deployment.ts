@@ -12,7 +12,7 @@ export const maxDomains = 1000;
 /** What takes room is admitted one after the other; no domain has this name. */
 export const admissionQueue = "/admission";
 export const domainNamePattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$";
-const layerUrl = { minLength: 1, maxLength: 1024 };
+export const layerUrl = { minLength: 1, maxLength: 1024 };
 /** A whole processor for one second. */
 const maxMsPerSecond = 64_000;
 

@@ -19,6 +19,11 @@ const causes: Readonly<Record<RestartPolicy, readonly EndCause[]>> = {
 const soundMs = 600_000;
 const maxPauseMs = 300_000;
 
+/** Whether a domain that ended is to be started again, soon or when its host has booted. */
+export function isToRestart({ deployment, intent, endedBy }: DomainRecord): boolean {
+  return intent === "running" && endedBy !== undefined && causes[deployment.restart ?? "never"].includes(endedBy);
+}
+
 export interface RestartsOptions {
   start(name: string): Promise<unknown>;
   onFailed(name: string, error: unknown): void;
@@ -38,9 +43,8 @@ export class Restarts {
 
   /** Looks at a domain that has ended, or that was found ended. */
   consider(record: DomainRecord): void {
-    const { name, deployment, intent, endedBy } = record;
-    if (intent !== "running" || endedBy === undefined) return;
-    if (!causes[deployment.restart ?? "never"].includes(endedBy) || this.#waiting.has(name)) return;
+    const { name, endedBy } = record;
+    if (!isToRestart(record) || this.#waiting.has(name)) return;
     const { start, onFailed, signal, firstPauseMs = 1000 } = this.#options;
     const ranMs = (record.ended ?? 0) - (record.steps.kernel ?? 0);
     const before = this.#pauses.get(name);

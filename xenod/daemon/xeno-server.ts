@@ -310,7 +310,7 @@ export class XenoServer {
     return withoutContents(await resizeDomain(this.#host, name, size));
   }
 
-  /** The trees that URLs mean now. Throws what a deployment of them would. */
+  /** What a URL means now. Throws what a deployment of it would. */
   async resolve(url: string): Promise<{ readonly tree: string }> {
     const { tree } = await this.#layers.resolveUrl(url, this.#ending.signal);
     return { tree };

@@ -5,6 +5,7 @@
 import type { TSchema } from "typebox";
 import type { Deployment } from "../../../xenod/daemon/deployment.ts";
 import type { Session } from "../session.ts";
+import type { TaskShare } from "../share-out.ts";
 
 export interface TaskManager<Asked = unknown> {
   readonly kind: string;
@@ -12,12 +13,14 @@ export interface TaskManager<Asked = unknown> {
   readonly schema: TSchema;
   /** What Xenod is asked for, each time the same. Throws what the session does not allow. */
   describe(asked: Asked, place: TaskPlace): Omit<Deployment, "id">;
+  /** It names no memory: see share-out.ts. */
+  takesRest(asked: Asked): boolean;
 }
 
 export interface TaskPlace {
   readonly session: Session;
   /** What the session's other domains leave over. */
-  readonly left: { readonly memoryMiB: number; readonly cpuMsPerSecond: number };
+  readonly left: TaskShare;
   /** The URL of the environment's kernel. */
   readonly kernel: string;
 }
