@@ -88,6 +88,18 @@ export function testHypervisor(name: string, subject: Subject): void {
     t.deepEqual(await subject.list(directory), subject.remains);
   });
 
+  define("a domain that runs is resized, and goes on", async (t, signal) => {
+    const specification = await subject.prepare(t, "resized");
+    const { domain, shell } = await boot(t, specification, signal);
+    const memoryMiB = specification.memoryMiB - 16;
+    for (const meanMsPerSecond of [500, 700])
+      await domain.resize({ memoryMiB, cpu: { meanMsPerSecond, peakMsPerSecond: 900 } });
+    await domain.resize({ memoryMiB: specification.memoryMiB });
+    t.deepEqual(await shell.run("echo 42"), { status: 0, output: "42\n" });
+    await domain.destroy();
+    t.deepEqual(await subject.list(specification.directory), subject.remains);
+  });
+
   define("how a guest ended while no Xenod ran is known to the next one", async (t, signal) => {
     for (const [command, reason] of [
       ["poweroff -f", "stopped"],
