@@ -35,11 +35,19 @@ export interface ServiceAnswer {
 
 /** Rejects with what the deployment failed with, `guest-ended`, or `page-missing`; the domain may then still exist. */
 export async function deployAndFetch(deployment: ServiceDeployment): Promise<ServiceAnswer> {
-  const { server, overlay, clientNamespace, onStep, cleanup, signal, deadlineMs = pageDeadlineMs } = deployment;
+  const { server, overlay, onStep, signal } = deployment;
   const document = { name: "apache", overlay, kernel: kernelUrl, ...guestSize };
   const tell = (_server: string, step: string, at: number) => onStep(step, at);
   const [{ domain, error }] = await deployEverywhere([server], document, tell, signal);
   if (domain === undefined) throw error;
+  return await fetchPage({ ...deployment, domain });
+}
+
+export type ServedPage = Omit<ServiceDeployment, "overlay" | "onStep"> & { readonly domain: DomainRecord };
+
+/** Opens a port that leads to the guest, and asks until its page comes. Rejects with `guest-ended` or `page-missing`. */
+export async function fetchPage(page: ServedPage): Promise<ServiceAnswer> {
+  const { server, domain, clientNamespace, cleanup, signal, deadlineMs = pageDeadlineMs } = page;
   const target = { host: domain.address!, port: 80 };
   const forwarder = await forwardPorts(clientNamespace, [{ listen: { host: "127.0.0.1", port: 0 }, target }]);
   cleanup.defer(() => forwarder.close());

@@ -4,22 +4,26 @@
  *
  *     npm start                      stays up until Ctrl-C
  *     npm start -- --once --json     takes itself down, and prints the figures as the last line
+ *     npm start -- --paid            two clients of two XenoCorps find the XenoServers, lease them and pay (story.ts)
  */
 import { parseArgs } from "node:util";
-import { XenoError } from "../../cowfs/errors.ts";
 import { meterStore, TrafficMeter } from "../../xenostore/stores/meter.ts";
+import { describeError } from "../cli/describe-error.ts";
 import { findHome } from "../cli/home.ts";
 import { exitCodes, reportError } from "../cli/output.ts";
 import type { StartedServer } from "../network/start-server.ts";
 import { startServers } from "../network/start-servers.ts";
-import { deployAndFetch } from "./deploy-and-fetch.ts";
 import { createNarrator } from "./narrate.ts";
+import { deployPaid } from "./paid.ts";
 import { prepareKernel, prepareOverlay, prepareTemplate } from "./prepare.ts";
 import { formatReport, type Report, type ServerReport, summarize } from "./report.ts";
+import type { StoryReport } from "./story.ts";
+import { deployUnpaid } from "./unpaid.ts";
 
 const serverNames = ["a", "b", "c"];
 
-const { values } = parseArgs({ options: { once: { type: "boolean" }, json: { type: "boolean" } } });
+const flag = { type: "boolean" } as const;
+const { values } = parseArgs({ options: { once: flag, json: flag, paid: flag } });
 const interrupted = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => interrupted.abort(name));
 const { signal } = interrupted;
@@ -31,7 +35,7 @@ try {
   if (signal.aborted) process.exitCode = exitCodes.interrupted;
   else {
     reportError(false, error);
-    if (values.json) process.stdout.write(`${JSON.stringify({ ok: false, error: describe(error) })}\n`);
+    if (values.json) process.stdout.write(`${JSON.stringify({ ok: false, error: describeError(error) })}\n`);
     process.exitCode = exitCodes.error;
   }
 }
@@ -59,45 +63,19 @@ async function run(): Promise<number> {
 
   const startedAt = Date.now();
   narrator.tell("client", `deploying ${overlay.url} on ${serverNames.join(", ")}`);
-  const deployment = { overlay: overlay.url, clientNamespace: local.clientNamespace, cleanup };
-  const reports = await Promise.all(
-    local.servers.map((server) => reportDeployment({ ...deployment, server, startedAt })),
-  );
-  const report: Report = {
-    startedAt,
-    template,
-    overlay,
-    servers: reports,
-    traffic: await collectTraffic(local.servers, meter),
+  let report: Report | undefined;
+  /** Shows how it went; unless it was to be once, all that was deployed stays until Ctrl-C. */
+  const onDeployed = async (servers: ServerReport[]) => {
+    report = { startedAt, template, overlay, servers, traffic: await collectTraffic(local.servers, meter) };
+    process.stderr.write(`\n${formatReport(report)}\n`);
+    if (!values.once && servers.every(({ status }) => status === "ok")) await stayUp(servers);
   };
-  process.stderr.write(`\n${formatReport(report)}\n`);
-  const ok = reports.every(({ status }) => status === "ok");
-  if (!values.once && ok) await stayUp(reports);
+  const deploying = { home, local, overlay: overlay.url, startedAt, narrator, signal, cleanup, onDeployed };
+  const told: StoryReport | undefined = values.paid ? await deployPaid(deploying) : await deployUnpaid(deploying);
   await cleanup.disposeAsync();
-  if (values.json) process.stdout.write(`${JSON.stringify(summarize(report))}\n`);
-  return ok ? 0 : exitCodes.partial;
-}
-
-async function reportDeployment(deployment: {
-  server: StartedServer;
-  overlay: string;
-  clientNamespace: string;
-  startedAt: number;
-  cleanup: AsyncDisposableStack;
-}): Promise<ServerReport> {
-  const { name } = deployment.server;
-  const secondsAt = (at: number) => ((at - deployment.startedAt) / 1000).toFixed(1);
-  const onStep = (step: string, at: number) => narrator.tell(name, `${step} at ${secondsAt(at)} s`);
-  try {
-    const { url, answeredAt, domain } = await deployAndFetch({ ...deployment, onStep, signal });
-    narrator.tell(name, `answers at ${url} after ${secondsAt(answeredAt)} s`);
-    const bootMs = domain.steps.init! - domain.steps.accepted!;
-    return { name, status: "ok", bootMs, answerMs: answeredAt - deployment.startedAt, url, domain };
-  } catch (error) {
-    signal.throwIfAborted();
-    narrator.tell(name, `failed: ${describe(error).message}`);
-    return { name, status: "failed", error: describe(error).message };
-  }
+  const summary = { ...summarize(report!), ...told };
+  if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+  return summarize(report!).ok ? 0 : exitCodes.partial;
 }
 
 async function collectTraffic(servers: readonly StartedServer[], meter: TrafficMeter): Promise<Report["traffic"]> {
@@ -112,9 +90,4 @@ async function stayUp(reports: readonly ServerReport[]): Promise<void> {
   for (const { name, url } of reports) narrator.tell(name, `open ${url}`);
   narrator.tell("client", "Ctrl-C takes everything down");
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-}
-
-function describe(error: unknown): { code: string; message: string } {
-  if (error instanceof XenoError) return { code: error.code, message: error.message };
-  return { code: "internal", message: error instanceof Error ? error.message : String(error) };
 }

@@ -38,7 +38,7 @@ export function formatReport(report: Report): string {
   ].join("\n");
 }
 
-export function summarize({ template, overlay, servers, traffic }: Report): object {
+export function summarize({ template, overlay, servers, traffic }: Report) {
   return {
     ok: servers.every(({ status }) => status === "ok"),
     template,
