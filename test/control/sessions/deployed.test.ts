@@ -1,13 +1,11 @@
 /** What becomes of a session's domains when its lease changes, and of those that have ended when something is deployed again. */
-import { join } from "node:path";
 import test from "ava";
 import type { Lease } from "../../../control/sessions/lease.ts";
 import type { Session, SessionTask } from "../../../control/sessions/session.ts";
 import { requireFits, shareProcessors } from "../../../control/sessions/share-out.ts";
-import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { publishFiles } from "../../xenod/published.ts";
 import { poll } from "../../xenod/test-guest.ts";
-import { guestFile, shareMachine } from "./machine.ts";
+import { guestFile, powerOff, shareMachine } from "./machine.ts";
 import { type Client, hourMs, requirements, type Selling, withSelling } from "./selling.ts";
 
 const machine = shareMachine(test);
@@ -34,11 +32,6 @@ async function deploy(ada: Client, session: string, id: string, asked: object = 
 
 const isIn = (domain: string, state: string) =>
   poll(`${domain} to be ${state}`, async () => (await machine().state(domain)) === state);
-
-function powerOff(domain: string): void {
-  const directory = join(machine().server.stateDirectory, "domains", domain);
-  openSimulatedConsole(directory).write("poweroff -f\n");
-}
 
 for (const [total, had, has] of [
   [1000, [600], [1000]],
@@ -113,7 +106,7 @@ test.serial(
       t.not(second, first, "what runs has no room for a second task");
       await isIn(second, "running");
       await guestFile(machine(), first).write();
-      powerOff(first);
+      powerOff(machine(), first);
       await isIn(first, "stopped");
       t.is(await deploy(ada, id, "one", small), first, "the same task is over");
       t.is(await machine().state(first), "stopped");
@@ -134,7 +127,7 @@ test.serial(
       t.true(await guestFile(machine(), first).isThere());
 
       // Another manager goes on with what this one has kept.
-      powerOff(first);
+      powerOff(machine(), first);
       await isIn(first, "stopped");
       t.is(await deploy(ada, id, "four", small), first);
       const { manager } = selling;
@@ -147,7 +140,7 @@ test.serial(
       await manager.sessions.load();
 
       // The same words mean something else now: that is another environment.
-      powerOff(first);
+      powerOff(machine(), first);
       await isIn(first, "stopped");
       await publishFiles(machine().server.published, "web", { "sbin/init": "newer" }, { version: "newer" });
       const newer = await deploy(ada, id, "five", small);

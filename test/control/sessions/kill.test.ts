@@ -7,7 +7,8 @@ import { describePublicKey } from "../../../control/credentials/public-key.ts";
 import type { EnvironmentManager } from "../../../control/sessions/environment-manager.ts";
 import { acceptOffer } from "../../../control/sessions/lease.ts";
 import type { Session } from "../../../control/sessions/session.ts";
-import { shareMachine } from "./machine.ts";
+import { poll } from "../../xenod/test-guest.ts";
+import { powerOff, shareMachine } from "./machine.ts";
 import { hourMs, requirements, type Selling, withSelling } from "./selling.ts";
 
 const machine = shareMachine(test);
@@ -60,7 +61,7 @@ class Lives {
 }
 
 test.serial(
-  "killed at every change, a session is charged once for its time, suspended, resumed and ended",
+  "killed at every change, a session is charged once for its time, suspended, resumed, changed and ended",
   async (t) => {
     await withSelling(machine(), async (selling) => {
       const ada = await selling.addClient();
@@ -96,6 +97,27 @@ test.serial(
       await lives.until(tick, async () => (await domain())!.state === "running");
       selling.pass(25_000);
       await lives.until(tick, (manager) => only(manager)!.paid > 30);
+
+      // Its guest ends; what is deployed anew is matched to it, in a lease that is another meanwhile.
+      powerOff(machine(), (await domain())!.name);
+      await poll("the guest's end", async () => (await domain())!.state === "stopped");
+      const QoS = { MemoryMiB: 96 };
+      const larger = await (await selling.reopen()).offer(caller, {
+        requirements: { ...requirements, QoS },
+        termMs: hourMs,
+        session: id,
+      });
+      const accepted = await acceptOffer(larger, ada.key);
+      await lives.until(
+        (manager) => manager.amend(caller, accepted),
+        (manager) => only(manager)!.lease.number === 2,
+      );
+      await lives.until(
+        (manager) => manager.deploy(caller, id, { id: "web2", kind: "domain", asked: { overlay: machine().overlay } }),
+        (manager) => only(manager)!.tasks[0]!.id === "web2",
+      );
+      await lives.until(tick, async (manager) => (await domain())!.state === "running" && only(manager)!.isSettled);
+      t.like(await machine().client.domains(), { length: 1, 0: { deployment: { memoryMiB: 96 } } });
       await lives.until(
         (manager) => manager.end(caller, id),
         (manager) => only(manager)!.state === "ending",

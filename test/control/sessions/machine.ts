@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ExecutionContext, TestFn } from "ava";
 import type { Machine } from "../../../control/sessions/machines.ts";
 import type { DomainRecord } from "../../../xenod/daemon/domain-record.ts";
+import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { type RunningServer, startXenoServer } from "../../end-to-end/xeno-server.ts";
 import { runTeardowns } from "../../run-teardowns.ts";
 import { publishFiles } from "../../xenod/published.ts";
@@ -45,4 +46,9 @@ export function guestFile({ server }: SimulatedMachine, domain: string) {
     write: () => writeFile(file, "of the guest"),
     isThere: () => access(file).then(...([() => true, () => false] as const)),
   };
+}
+
+/** What the guest does by itself. */
+export function powerOff({ server }: SimulatedMachine, domain: string): void {
+  openSimulatedConsole(join(server.stateDirectory, "domains", domain)).write("poweroff -f\n");
 }
