@@ -5,9 +5,9 @@ import { ProvedClient } from "../credentials/proved-client.ts";
 import { describePublicKey, importPublicKey } from "../credentials/public-key.ts";
 import type { OrderTexts } from "../orders/order.ts";
 import type { SessionView, XenoServerStatus } from "./describe.ts";
-import type { AskedTask } from "./environment-manager.ts";
 import { acceptOffer, type Lease, readOffer, type SignedLease } from "./lease.ts";
 import type { Requirements } from "./requirements/requirements.ts";
+import type { AskedTask } from "./session-tasks.ts";
 
 export interface SessionsClientOptions {
   readonly address: string;

@@ -9,11 +9,10 @@
  * - (N4) Only the key that the lease names sees the session, or does anything in it.
  * - (N5) What concerns one session happens one after the other.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
-import type { Deployment } from "../../xenod/daemon/deployment.ts";
 import { SerialQueues } from "../../xenod/serial-queues.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import { importPublicKey, type PublicJwk } from "../credentials/public-key.ts";
@@ -21,11 +20,9 @@ import type { OrderTexts } from "../orders/order.ts";
 import { AcceptedCorporations } from "./accepted-corporations.ts";
 import type { SessionsConfiguration } from "./configuration.ts";
 import { findKernel, resourcesOf } from "./environments.ts";
-import { noteDomain, noteSize } from "./keep-domains.ts";
 import { type Lease, offerLease, offerMs, type SignedLease, verifyLease } from "./lease.ts";
 import { endSession, extendGrace, resumeIfPaid } from "./life-cycle.ts";
-import { type Machine, nameRequest } from "./machines.ts";
-import { matchEnvironment, nameEnvironment } from "./match-environment.ts";
+import type { Machine } from "./machines.ts";
 import { measureUse } from "./measure-use.ts";
 import { bill } from "./meter.ts";
 import { priceOf } from "./prices.ts";
@@ -34,9 +31,9 @@ import type { Requirements } from "./requirements/requirements.ts";
 import type { Session, SessionTask } from "./session.ts";
 import { SessionCaretaker } from "./session-caretaker.ts";
 import { SessionFiles } from "./session-files.ts";
-import { requireFits, shareProcessors, whatIsLeft } from "./share-out.ts";
+import { type AskedTask, deployTask, findTask, type TaskPlacing, withdrawGrowth } from "./session-tasks.ts";
+import { requireFits, shareProcessors } from "./share-out.ts";
 import { type OrderTaking, takeOrder } from "./take-order.ts";
-import { findTaskManager } from "./tasks/task-managers.ts";
 
 export interface ManagerOptions {
   readonly configuration: SessionsConfiguration;
@@ -55,14 +52,6 @@ export interface Caller {
   readonly publicKey: PublicJwk;
 }
 
-export interface AskedTask {
-  /** Chosen by the client. */
-  readonly id: string;
-  readonly kind: string;
-  /** In the form of its kind's schema. */
-  readonly asked: unknown;
-}
-
 export interface AskedOffer {
   readonly requirements: Requirements;
   readonly termMs: number;
@@ -70,7 +59,6 @@ export interface AskedOffer {
   readonly session?: string;
 }
 
-const maxTasks = 64;
 const maxOrders = 64;
 
 export class EnvironmentManager {
@@ -173,7 +161,7 @@ export class EnvironmentManager {
       if (session.signed.offer === signed.offer) return session;
       if (lease.number !== session.lease.number + 1) throw overtaken();
       this.#requireInTime(lease);
-      await this.#withdrawGrowth(session);
+      await withdrawGrowth(session, this.#placing(session));
       requireFits(session, lease);
       using _place = await this.rooms.promise(lease, session);
       const now = this.now();
@@ -209,53 +197,15 @@ export class EnvironmentManager {
   async deploy({ keyId }: Caller, id: string, asked: AskedTask): Promise<SessionTask> {
     return await this.#queues.run(id, async () => {
       const session = this.#requireOpen(id, keyId);
-      const task = await this.#findOrAdd(session, asked);
-      if (task.deployment === undefined) return task;
-      try {
-        noteDomain(task, (await this.rooms.machineOf(session).client.deploy(task.deployment)).domain);
-      } catch (error) {
-        if (!(error instanceof XenoError) || error.code === "server-unreachable") throw error;
-        session.tasks.splice(session.tasks.indexOf(task), 1);
-        await this.sessions.save(session);
-        throw error;
-      }
-      await this.sessions.save(session);
-      return task;
+      return await deployTask(session, asked, this.#placing(session));
     });
-  }
-
-  async #findOrAdd(session: Session, asked: AskedTask): Promise<SessionTask> {
-    const hash = hashOf(asked);
-    const known = session.tasks.find((task) => task.id === asked.id);
-    if (known?.hash === hash) return known;
-    if (known !== undefined)
-      throw new XenoError("task-conflict", `${asked.id} is the id of another task`, { hint: "use a new id" });
-    requireActive(session);
-    const kernel = findKernel(this.options.configuration.environments, session.lease.requirements);
-    const environment = nameEnvironment(asked.kind, asked.asked, kernel);
-    const matched = await matchEnvironment(session, environment, this.rooms.machineOf(session));
-    if (matched !== undefined) {
-      Object.assign(matched, { id: asked.id, hash, isHeldBack: true, error: undefined });
-      session.isSettled = false;
-      await this.sessions.save(session);
-      return matched;
-    }
-    if (session.tasks.length >= maxTasks)
-      throw new XenoError("tasks-full", `a session has ${maxTasks} tasks`, { hint: "end one first" });
-    await this.#withdrawGrowth(session);
-    const task = this.#describe(session, asked, { hash, kernel, environment });
-    session.tasks.push(task);
-    // Until Xenod has answered it is not known whether it was begun: whoever finds it so asks again.
-    session.isSettled = false;
-    await this.sessions.save(session);
-    return task;
   }
 
   /** Ends a task: its domain is removed, with what it wrote. Throws `task-unknown`. */
   async endTask({ keyId }: Caller, id: string, taskId: string): Promise<Session> {
     return await this.#queues.run(id, async () => {
       const session = this.#requireOpen(id, keyId);
-      this.findTask(session, taskId).isEnding = true;
+      findTask(session, taskId).isEnding = true;
       session.isSettled = false;
       await this.sessions.save(session);
       return session;
@@ -277,14 +227,8 @@ export class EnvironmentManager {
   /** The end of what a task's guest printed. Throws `task-unknown`, `domain-unknown`. */
   async readLog(client: string, id: string, taskId: string, bytes: number): Promise<string> {
     const session = this.sessions.get(id, client);
-    const { domain } = this.findTask(session, taskId);
+    const { domain } = findTask(session, taskId);
     return domain === undefined ? "" : await this.rooms.machineOf(session).client.log(domain, bytes);
-  }
-
-  findTask(session: Session, id: string): SessionTask {
-    const task = session.tasks.find((each) => each.id === id);
-    if (task !== undefined) return task;
-    throw new XenoError("task-unknown", `the session has no task ${id}`, { hint: "xeno session show tells its tasks" });
   }
 
   /** What is due for every session: time passes, charges are sent, domains follow. Call it every second or so. */
@@ -301,40 +245,14 @@ export class EnvironmentManager {
     return measureUse(session, this.rooms.machineOf(session));
   }
 
+  #placing(session: Session): TaskPlacing {
+    const { environments } = this.options.configuration;
+    const save = (changed: Session) => this.sessions.save(changed);
+    return { machine: this.rooms.machineOf(session), environments, save };
+  }
+
   #taking(): OrderTaking {
     return { corporations: this.corporations, sessions: this.sessions.list(), now: this.now() };
-  }
-
-  /** What a task is to get when its domain next boots is nobody's from now on. Throws `domain-busy` while it boots. */
-  async #withdrawGrowth(session: Session): Promise<void> {
-    const growing = session.tasks.filter(({ takesRest }) => takesRest);
-    if (growing.length === 0) return;
-    const { client } = this.rooms.machineOf(session);
-    const domains = await client.domains();
-    for (const task of growing) {
-      const domain = domains.find(({ deployment }) => deployment.id === task.request);
-      if (domain === undefined) continue;
-      const { name, deployment, nextSize } = domain;
-      const withdrawn = nextSize && { ...nextSize, memoryMiB: deployment.memoryMiB };
-      noteSize(task, withdrawn === undefined ? domain : await client.resize(name, withdrawn));
-    }
-  }
-
-  #describe(
-    session: Session,
-    { id, kind, asked }: AskedTask,
-    { hash, kernel, environment }: { readonly hash: string; readonly kernel: string; readonly environment: string },
-  ): SessionTask {
-    const left = whatIsLeft(session);
-    const manager = findTaskManager(kind);
-    const described = manager.describe(asked, { session, left, kernel });
-    session.taskCount++;
-    const request = nameRequest(session.id, session.taskCount);
-    const deployment: Deployment = { id: request, ...described };
-    const { memoryMiB, cpu } = deployment;
-    const takesRest = manager.takesRest(asked);
-    const cpuMsPerSecond = cpu?.meanMsPerSecond ?? 0;
-    return { id, kind, request, hash, environment, takesRest, memoryMiB, cpuMsPerSecond, deployment };
   }
 
   async #verify({ keyId, publicKey }: Caller, signed: SignedLease): Promise<Lease> {
@@ -354,19 +272,8 @@ export class EnvironmentManager {
   }
 }
 
-function requireActive({ id, state, reason }: Session): void {
-  if (state === "active") return;
-  throw new XenoError("session-suspended", `the session ${id} is suspended: ${reason}`, {
-    hint: reason === "dry" ? "top it up" : "renew it",
-  });
-}
-
 function overtaken(): XenoError {
   return new XenoError("offer-overtaken", "this offer was overtaken by another lease of the session", {
     hint: "ask for another one",
   });
-}
-
-function hashOf(asked: AskedTask): string {
-  return createHash("sha256").update(JSON.stringify(asked)).digest("base64url");
 }

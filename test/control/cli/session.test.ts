@@ -48,6 +48,8 @@ test("a session is leased, used, topped up, renewed and ended", async (t) => {
     const { domain } = await xeno.json("session", "deploy", short, overlay, "--id", "web");
     await poll("the domain to run", async () => (await state(domain)) === "running");
     await poll("a charge", async () => (await books.ledger.balance(holder)).posted < 5_000_000);
+    const resized = await xeno.json("resize", `a/${domain}`, "--memory", "96", "--net", "5000");
+    t.like(resized, { now: "128 MiB, 5000 kbit/s", atNextBoot: "96 MiB, 5000 kbit/s" });
     t.is((await xeno.json("session", "top-up", short, "0.50")).orders.length, 2);
     t.like(await xeno.json("session", "modify", short, "--memory", "256", "--hours", "2"), {
       lease: { number: 2, pricePerHour: 256_000 },
