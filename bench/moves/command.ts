@@ -54,13 +54,15 @@ export async function runMoves(move: Move, options: string[], signal: AbortSigna
     createXenoMover(local, local.peers, overlay.url),
     await createBareMover({ local, hypervisor, ...disk, directory }),
   ];
-  const results: MoverResult[] = [];
+  const results: (MoverResult & { readonly asker: Asker })[] = [];
   for (const mover of movers) {
     const asker = new Asker(local.clientNamespace);
     cleanup.defer(() => asker.close());
     cleanup.defer(() => mover.remove());
+    const started = Date.now();
     await mover.boot(signal);
-    tell(mover.name, `its service answered ${Math.round(await waitUntilUp(mover, asker, signal))} ms after its start`);
+    await waitUntilUp(mover, asker, signal);
+    tell(mover.name, `its service answered after ${((Date.now() - started) / 1000).toFixed(1)} s`);
     results.push({ mover, runs: [], asker });
   }
   for (let run = 1; run <= runs; run++)

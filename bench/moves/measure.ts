@@ -11,13 +11,11 @@ const aroundMs = 1_000;
 const answerDeadlineMs = 120_000;
 const pollMs = 20;
 
-/** Settles with how long it took until the service answered, in ms. */
-export async function waitUntilUp(mover: Mover, asker: Asker, signal: AbortSignal): Promise<number> {
-  const started = Date.now();
+/** Settles once the service answers, its root too. */
+export async function waitUntilUp(mover: Mover, asker: Asker, signal: AbortSignal): Promise<void> {
   asker.ask(mover.addresses(), rootPort, rootEveryMs);
-  const { at } = await asker.waitForAnswer(started, answerDeadlineMs, signal);
+  await asker.waitForAnswer(Date.now(), answerDeadlineMs, signal);
   asker.ask([], rootPort, rootEveryMs);
-  return at - started;
 }
 
 /** The guest is brought back afterwards, for the next run. */
@@ -61,9 +59,7 @@ export async function measureMigrate(mover: Mover, asker: Asker, signal: AbortSi
   });
   await delay(aroundMs, undefined, { signal });
   const answers = await asker.drain();
-  asker.ask(mover.addresses(), rootPort, rootEveryMs);
-  await asker.waitForAnswer(Date.now(), answerDeadlineMs, signal);
-  asker.ask([], memoryPort, everyMs);
+  await waitUntilUp(mover, asker, signal);
   const lag = answers.at(-1)!;
   return { ...figures, outageMs: findOutage(answers), quietGapMs: quietMs, clockLagMs: lag.at - lag.clock };
 }

@@ -27,5 +27,6 @@ export interface Mover {
   resume(signal: AbortSignal): Promise<Figures>;
   /** Settles when it runs at the other place, and nothing of it is left at this one. */
   migrate(signal: AbortSignal): Promise<Figures>;
+  /** Nothing of it is left once this has settled, and the XenoServers are taken down. */
   remove(): Promise<void>;
 }

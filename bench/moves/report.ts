@@ -3,12 +3,10 @@ import { formatTable, type Row } from "../../control/cli/output.ts";
 import type { KvmVerdict } from "../../xenod/hypervisors/qemu/kvm-probe.ts";
 import { formatMachine, type Machine } from "../machine.ts";
 import { type Distribution, describeSamples } from "../statistics.ts";
-import type { Asker } from "./asker.ts";
 import type { Figures, Mover } from "./mover.ts";
 
 export interface MoverResult {
   readonly mover: Mover;
-  readonly asker: Asker;
   readonly runs: Figures[];
 }
 

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { kernelUrl } from "../../control/demo/prepare.ts";
 import { deployEverywhere } from "../../control/deploy/deploy-everywhere.ts";
-import { type LocalServers, removeDomain } from "../../control/network/start-servers.ts";
+import type { LocalServers } from "../../control/network/start-servers.ts";
 import type { Begun } from "../../xenod/api/client.ts";
 import type { Peer } from "../../xenod/migration/peers/peer.ts";
 import { type Figures, guest, type Mover } from "./mover.ts";
@@ -64,9 +64,7 @@ export function createXenoMover({ servers }: LocalServers, peers: readonly Peer[
         moved.abort();
       }
     },
-    async remove() {
-      await removeDomain(servers[at], name, AbortSignal.timeout(60_000));
-    },
+    async remove() {},
   };
 
   /** It has one at the other XenoServer as soon as that has taken it. */

@@ -124,10 +124,11 @@ export class DomainReceiver {
       await completeJournal(host.records.journalOf(record), final.files);
       record.bootEpoch = final.bootEpoch;
       record.cutPorts = final.guestPorts;
-      await host.records.save(record);
-      const { layers } = await host.fileServer.putExport(record.name, describeExport(host, record), this.#ending);
-      record.layers = layers;
-      await inTime(reception.memory, memoryMs);
+      const opening = host.fileServer.putExport(record.name, describeExport(host, record), this.#ending);
+      const all = [opening, host.records.save(record), inTime(reception.memory, memoryMs)];
+      // What fails is thrown away once nothing more comes of it.
+      for (const outcome of await Promise.allSettled(all)) if (outcome.status === "rejected") throw outcome.reason;
+      record.layers = (await opening).layers;
       if (reception.failure !== undefined) return;
       reception.isWhole = host.domains.has(record.name);
       await host.onStep?.(record.name, "receive whole");

@@ -39,6 +39,8 @@ export class SourceEnd {
   problem: TargetAnswer["problem"];
   /** Why the last message did not arrive. */
   silence: unknown;
+  /** Settles when the domain's record has what was last saved of its move. */
+  #noting: Promise<void> = Promise.resolve();
   readonly #context: MigrationContext;
   readonly #target: TargetClient;
   readonly #onStep: (step: HandOverStep) => void | Promise<void>;
@@ -70,6 +72,7 @@ export class SourceEnd {
           throw error;
         }
       }
+      await this.#noting;
       const next = heard.shift();
       answer = next && hearTarget(this.#end, next);
     }
@@ -100,6 +103,7 @@ export class SourceEnd {
 
   async #perform(action: SourceAction): Promise<readonly TargetMessage[]> {
     const { host, ends } = this.#context;
+    if (action.kind !== "send") await this.#noting;
     const { outgoing } = this;
     const record = findMoving(host, outgoing);
     switch (action.kind) {
@@ -107,7 +111,10 @@ export class SourceEnd {
         await ends.save(outgoing, action.state);
         if (action.state.state === "moved" && record !== undefined) {
           noteMoved(record, outgoing);
-          await host.records.save(record).catch((error) => host.log.error({ err: error }, "the file decides (O1)"));
+          // The target need not wait for that: the file decides (O1).
+          this.#noting = host.records
+            .save(record)
+            .catch((error) => host.log.error({ err: error }, "it is not noted so"));
         }
         if (action.state.state !== "here") await this.#onStep(action.state.state);
         return [];

@@ -79,6 +79,7 @@ export class TargetEnd {
         () => true,
         (error) => void host.log.error({ domain: record.name, err: error }, "what was received cannot be served"),
       );
+      noteWaiting(record, from);
       const reception: Reception = { incoming, platform: "", ended: new AbortController(), isWhole: false };
       this.#receptions.takeUp(reception);
       this.#receptions.hold(reception, domain!);
@@ -136,10 +137,7 @@ export class TargetEnd {
         if (state === "unknown") await ends.forget(migration);
         else await ends.save(known, action.state);
         if (state === "unknown") this.#receptions.forget(migration);
-        if (state === "prepared" && record !== undefined) {
-          record.reason = `${record.operation?.kind === "receive" ? record.operation.from : "its source"} has it until it says otherwise`;
-          await host.records.save(record);
-        }
+        if (state === "prepared" && record !== undefined) noteWaiting(record, from);
         await host.onStep?.(domain, `receive ${state}`);
       }
     }
@@ -160,11 +158,15 @@ export class TargetEnd {
     // It is ours, whatever the disk says now: found again, it is settled the same way.
     const save = () =>
       host.records.save(record).catch((error) => host.log.error({ domain: name, err: error }, "it is not noted so"));
-    await save();
     // Where the guest is gone, whoever settles domains sees it: it is as after any crash.
-    if (domain === undefined) return;
+    if (domain === undefined) return await save();
     followDomain(host, record, domain);
-    await domain.unpause();
+    try {
+      // It stands still: what can wait, waits.
+      if ((await domain.state()) === "paused") await domain.unpause();
+    } finally {
+      await save();
+    }
     await tellGuest(host, record, record.cutPorts ?? []);
     record.cutPorts = undefined;
     await save();
@@ -185,4 +187,9 @@ export class TargetEnd {
     const problem = saved.state === "unknown" ? reception?.failure : undefined;
     return { state: saved.state, isSettled, messages: [], ...(problem && { problem }) };
   }
+}
+
+/** Shown of a domain that is prepared; whoever finds it so after a restart notes it again. */
+function noteWaiting(record: DomainRecord, from: string): void {
+  record.reason = `${from} has it until it says otherwise`;
 }
