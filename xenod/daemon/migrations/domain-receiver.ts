@@ -47,8 +47,10 @@ export class DomainReceiver {
     );
     await host.queues.run(name, async () => {
       try {
-        const link = await createLink(describeGuestLink(host, admitted));
-        const kernel = await prepareKernel(host, admitted, this.#ending);
+        const linking = createLink(describeGuestLink(host, admitted));
+        const preparing = prepareKernel(host, admitted, this.#ending);
+        await Promise.allSettled([linking, preparing]);
+        const [link, kernel] = [await linking, await preparing];
         // Its guest will not have to wait for that.
         const { listen, url } = describeExport(host, admitted);
         const { layers = [{ url, tree: offer.overlayTree }] } = offer;
