@@ -23,7 +23,15 @@ import type { Host } from "../host.ts";
 import type { MigrationContext } from "./context.ts";
 import { findMoving, type HandOverStep, inDoubt, placeOfSending, SourceEnd } from "./source-end.ts";
 
-export type SendStep = "offered" | "journal copied" | "memory begun" | "stopped" | "cut" | "sent" | HandOverStep;
+export type SendStep =
+  | "offered"
+  | "journal copied"
+  | "memory begun"
+  | "stopped"
+  | "cut"
+  | "journal sent"
+  | "sent"
+  | HandOverStep;
 type OnStep = (step: SendStep) => void | Promise<void>;
 
 /** (V3) For what is left once it is stopped, and for the target to be ready. */
@@ -144,6 +152,7 @@ async function sendRest(
     await onStep("cut");
     const { bootEpoch } = await host.fileServer.getExport(name);
     const files = await journal.finish();
+    await onStep("journal sent");
     await untilAborted(sent, signal);
     return { files, bootEpoch, guestPorts: [...guestPorts] };
   } catch (error) {
