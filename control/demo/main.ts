@@ -4,6 +4,7 @@
  *
  *     npm start                      stays up until Ctrl-C
  *     npm start -- --once --json     takes itself down, and prints the figures as the last line
+ *     npm start -- --unpaid          the same, said aloud: with the operator's key, and without any XenoCorp
  *     npm start -- --paid            two clients of two XenoCorps find the XenoServers, lease them and pay (story.ts)
  */
 import { parseArgs } from "node:util";
@@ -22,8 +23,7 @@ import { deployUnpaid } from "./unpaid.ts";
 
 const serverNames = ["a", "b", "c"];
 
-const flag = { type: "boolean" } as const;
-const { values } = parseArgs({ options: { once: flag, json: flag, paid: flag } });
+const values = readFlags();
 const interrupted = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => interrupted.abort(name));
 const { signal } = interrupted;
@@ -90,4 +90,17 @@ async function stayUp(reports: readonly ServerReport[]): Promise<void> {
   for (const { name, url } of reports) narrator.tell(name, `open ${url}`);
   narrator.tell("client", "Ctrl-C takes everything down");
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function readFlags() {
+  const flag = { type: "boolean" } as const;
+  try {
+    const { values } = parseArgs({ options: { once: flag, json: flag, paid: flag, unpaid: flag } });
+    if (values.paid && values.unpaid) throw new Error("it is either --paid or --unpaid");
+    return values;
+  } catch (error) {
+    process.stderr.write(`npm start: ${(error as Error).message}\n`);
+    process.stderr.write("Usage: npm start -- [--once] [--json] [--paid | --unpaid]\n");
+    process.exit(exitCodes.usage);
+  }
 }
