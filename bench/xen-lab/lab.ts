@@ -61,7 +61,7 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
   const records: HostRecord[] = [];
   try {
     const sources = join(directory, "sources.squashfs");
-    await makeSourcesDisk(sources, signal);
+    await makeSourcesDisk(sources, home, signal);
     const linkPort = await findFreePort();
     for (const [index, name] of names.slice(0, hosts).entries()) {
       const number = index + 1;

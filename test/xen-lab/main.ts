@@ -3,7 +3,7 @@
  *
  *     npm run xen-lab -- up [--hosts 2] [--bare]    builds what is missing; --bare starts no Xenod
  *     npm run xen-lab -- run a xl list              in dom0 of host a
- *     npm run xen-lab -- test [--match TEST]        the tests that need a dom0, in one of their own
+ *     npm run xen-lab -- test [--match TEST]        the driver's tests, in a dom0
  *     npm run xen-lab -- down
  */
 import { join } from "node:path";
@@ -81,9 +81,7 @@ async function testInside(options: string[]): Promise<number> {
   const hosts = known.length > 0 ? known : await startLab({ home, hosts: 1, withXenod: false, signal, onProgress });
   try {
     onProgress("running the tests in dom0");
-    const { status, output } = await runTests({ directory, host: hosts[0], options, signal });
-    process.stdout.write(output);
-    return status;
+    return await runTests({ home, directory, host: hosts[0], options, signal });
   } finally {
     if (known.length === 0) await stopLab(directory);
   }

