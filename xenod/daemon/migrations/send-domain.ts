@@ -34,8 +34,8 @@ export type SendStep =
   | HandOverStep;
 type OnStep = (step: SendStep) => void | Promise<void>;
 
-/** (V3) For what is left once it is stopped, and for the target to be ready. */
-const stoppedMs = 60_000;
+/** (V3) For what is left once it is stopped, and for the target to be ready. Under TCG that is all of its memory. */
+const stoppedMs = 120_000;
 const remindMs = 250;
 /** The journal is copied again while that sends so much; the guest may write faster than it is sent. */
 const smallBytes = 8 * 1024 * 1024;
