@@ -110,7 +110,7 @@ export async function createBareMover(setup: BareSetup): Promise<Mover> {
         const pause = { capability: "pause-before-switchover", state: true };
         await source.execute("migrate-set-capabilities", { capabilities: [pause] });
         await source.execute("migrate-set-parameters", parameters);
-        // As ours, for the same reason (xenod/hypervisors/qemu/qemu-domain.ts): else this guest panics after one of two moves.
+        // As ours, for the same reason (xenod/hypervisors/qemu/qemu-domain.ts): a guest moved live panicked here.
         const stillSince = Date.now();
         if (!hypervisor.kvm.works) await source.execute("stop");
         await source.execute("migrate", { uri: `unix:${memory}` });

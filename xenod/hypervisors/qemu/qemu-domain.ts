@@ -126,9 +126,9 @@ export class QemuDomain implements Domain {
   }
 
   /**
-   * Under TCG the guest stands still for all of it. QEMU before 9.0 misses stores of a guest that it translates while it sends the
-   * guest's memory ("physmem: Fix migration dirty bitmap coherency with TCG memory access", March 2024): here two of three guests that
-   * moved so on a busy host panicked soon afterwards.
+   * Under TCG the guest stands still for all of it. A bare guest that was moved live by QEMU 7.2 on a busy host panicked soon
+   * afterwards, over a list that was torn. The likely cause, not proved here: QEMU before 9.0 misses stores of a guest that it
+   * translates while it sends the guest's memory ("physmem: Fix migration dirty bitmap coherency with TCG memory access", 2024).
    */
   async #migrateStopped(to: Duplex, signal: AbortSignal): Promise<OutgoingMigration> {
     await this.pause();
