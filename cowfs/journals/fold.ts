@@ -10,6 +10,7 @@ import fs from "node:fs";
 import type { FileId } from "../file-system.ts";
 import { ChangeReader } from "./changes.ts";
 import { loadCheckpoint, newCheckpointPath, writeCheckpoint } from "./checkpoint-file.ts";
+import { syncDirectory } from "./disk.ts";
 import { damagedLog, type LogPosition, listLogFiles, readLogHeader, scanLogFile } from "./log-file.ts";
 import { pinPath } from "./pins.ts";
 import { JournalState } from "./state.ts";
@@ -59,6 +60,8 @@ export function foldLog({ directory, until, pins }: FoldTask): Folded {
   }
   if (position.sequence !== until.sequence || position.checksum !== until.checksum)
     throw damagedLog(directory, `its records end at ${position.sequence} and should at ${until.sequence}`);
+  // (N4)
+  if (pins.length > 0) syncDirectory(directory);
   // With the epoch of its last record: a log file without records may be older than the epoch that stands at its end.
   const { bytes, sections } = writeCheckpoint(newCheckpointPath(directory), position, state);
   return { bytes, sections: sections.map((section) => new Uint8Array(section)), rare: listRareInodes(state) };

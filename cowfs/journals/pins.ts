@@ -7,6 +7,8 @@
  * - (N2) A pin's record names the segments that its state points at. Nothing is appended to them any more, none is
  *   compacted, and none goes while a pin names it.
  * - (N3) A pin's file goes only when a checkpoint without the pin is on stable storage.
+ * - (N4) The files of the pins that a fold passed are on stable storage before its checkpoint gets its name: who finds that name
+ *   after a power loss needs what is older no more, but for the pins.
  */
 import fs from "node:fs";
 import path from "node:path";

@@ -82,6 +82,39 @@ test.serial("a journal whose name could not be made stable is opened again, and 
   await expectContent(t, home, recording, promised, 20);
 });
 
+test.serial("a pin that a fold passes is there wherever a power loss leaves the name of its checkpoint", async (t) => {
+  const home = makeFastDirectory();
+  t.teardown(() => fs.rmSync(home, { recursive: true }));
+  const disk = path.join(home, "disk");
+  fs.mkdirSync(disk);
+  const recording = new Recording(disk, { start: readImage(disk), steps: [] });
+  t.teardown(() => recording.stop());
+  const journal = Journal.open(path.join(disk, "journal"), undefined, limits);
+  addFile(journal, "a", "content");
+  await journal.snapshots.take("kept");
+  addFile(journal, "b", "more");
+  await journal.checkpoint();
+  const { start } = recording;
+  const steps = [...recording.steps];
+  recording.stop();
+  await journal.close();
+  const named = steps.findLastIndex((step) => step.kind === "rename" && step.toName.startsWith("checkpoint-"));
+  t.true(named > 0);
+  const random = createRandom(1);
+  const left = path.join(home, "left");
+  const fork = path.join(home, "fork");
+  for (let again = 0; again < 25; again++) {
+    writeImage(afterPowerLoss(start, steps, named + 1, random), left);
+    const opened = Journal.open(path.join(left, "journal"), undefined, limits);
+    await opened.snapshots.fork("kept", fork, "same");
+    const forked = Journal.open(fork);
+    t.is(contentOf(forked, "a"), "content");
+    await forked.close();
+    await opened.close();
+    for (const directory of [left, fork]) fs.rmSync(directory, { recursive: true });
+  }
+});
+
 /** Whatever a power loss after so many steps leaves, of so many tries, the file is there. */
 async function expectContent(t: ExecutionContext, home: string, recording: Recording, before: number, tries: number) {
   const random = createRandom(before);
