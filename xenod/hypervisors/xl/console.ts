@@ -7,16 +7,28 @@ import { spawn } from "node:child_process";
 import { Duplex } from "node:stream";
 import { systemEnvironment } from "../../system-path.ts";
 
-/** `$1` is the domain's name for Xen. Both parts end with the terminal, and with us. */
-const script = [
-  'tty=$(xenstore-read "/local/domain/$(xl domid "$1")/console/tty") || exit 1',
-  // Not by the leader of a session, whose controlling terminal it would become.
-  '(exec 3<>"$tty"; cat <&3 & exec cat >&3)',
-].join("\n");
-
 /** Of the domain as it is now: a reset makes another. */
 export function openConsole(xenName: string): Duplex {
-  const client = spawn("sh", ["-c", script, "sh", xenName], {
+  return openTerminal('xenstore-read "/local/domain/$(xl domid "$1")/console/tty"', xenName);
+}
+
+/**
+ * What nobody read is taken away first: the terminal keeps some KiB of it, and xenconsoled fills it again from up to a MiB of its own.
+ * What comes within 0.3 s of that may go too; all of it is in the console's record. A guest that never stops is cut in after so many.
+ */
+const drain = [
+  "left=300",
+  'while [ $left -gt 0 ] && [ "$(timeout 0.3 dd bs=64k count=1 <&3 2>/dev/null | wc -c)" -gt 0 ]; do left=$((left - 1)); done',
+].join("\n");
+
+/** `findTerminal`: a shell command that prints the terminal's path; it is given `argument` as `$1`. */
+export function openTerminal(findTerminal: string, argument: string): Duplex {
+  const script = [
+    `tty=$(${findTerminal}) || exit 1`,
+    // Not by the leader of a session, whose controlling terminal it would become. Both parts end with the terminal, and with us.
+    `(exec 3<>"$tty"; ${drain}; cat <&3 & exec cat >&3)`,
+  ].join("\n");
+  const client = spawn("sh", ["-c", script, "sh", argument], {
     env: systemEnvironment,
     // A group of its own, which is ended as a whole.
     detached: true,
