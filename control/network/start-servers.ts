@@ -84,8 +84,9 @@ async function stopServer({ name, client, process: child }: StartedServer, tell:
   const gone = new Promise<void>((resolve) =>
     child.exitCode === null ? child.once("exit", () => resolve()) : resolve(),
   );
+  // At once: what a guest would still write is removed with it.
   await client
-    .shutdown({ remove: true })
+    .shutdown({ remove: true, graceMs: 0 })
     .catch((error) => tell(name, `did not stop in order: ${error instanceof Error ? error.message : error}`));
   child.kill("SIGTERM");
   await gone;
