@@ -12,15 +12,21 @@ import { type DiskCall, Recording } from "./recorder.ts";
 
 const limits = { fold: async (task: FoldTask) => foldLog(task) };
 
+/** An empty disk, of which everything is recorded from here on. */
+function record(t: ExecutionContext, options?: ConstructorParameters<typeof Recording>[2]) {
+  const home = makeFastDirectory();
+  t.teardown(() => fs.rmSync(home, { recursive: true }));
+  const disk = path.join(home, "disk");
+  fs.mkdirSync(disk);
+  const recording = new Recording(disk, { start: readImage(disk), steps: [] }, options);
+  t.teardown(() => recording.stop());
+  return { home, disk, recording };
+}
+
 test.serial(
   "checkpoints with nothing between them do not put a log whose header may be lost in the place of one that is safe",
   async (t) => {
-    const home = makeFastDirectory();
-    t.teardown(() => fs.rmSync(home, { recursive: true }));
-    const disk = path.join(home, "disk");
-    fs.mkdirSync(disk);
-    const recording = new Recording(disk, { start: readImage(disk), steps: [] });
-    t.teardown(() => recording.stop());
+    const { home, disk, recording } = record(t);
     const journal = Journal.open(path.join(disk, "journal"), undefined, limits);
     addFile(journal, "a", "content");
     await journal.sync();
@@ -63,14 +69,9 @@ test.serial(
 );
 
 test.serial("a journal whose name could not be made stable is opened again, and then its name is", async (t) => {
-  const home = makeFastDirectory();
-  t.teardown(() => fs.rmSync(home, { recursive: true }));
-  const disk = path.join(home, "disk");
-  fs.mkdirSync(disk);
   let refusals = 0;
   const onCall = (call: DiskCall) => (call.kind === "sync" && refusals++ === 0 ? "EIO" : undefined);
-  const recording = new Recording(disk, { start: readImage(disk), steps: [] }, { onCall });
-  t.teardown(() => recording.stop());
+  const { home, disk, recording } = record(t, { onCall });
   const directory = path.join(disk, "journal");
   t.throws(() => Journal.open(directory, undefined, limits), { code: "journal-unusable" });
   const journal = Journal.open(directory, undefined, limits);
@@ -83,12 +84,7 @@ test.serial("a journal whose name could not be made stable is opened again, and 
 });
 
 test.serial("a pin that a fold passes is there wherever a power loss leaves the name of its checkpoint", async (t) => {
-  const home = makeFastDirectory();
-  t.teardown(() => fs.rmSync(home, { recursive: true }));
-  const disk = path.join(home, "disk");
-  fs.mkdirSync(disk);
-  const recording = new Recording(disk, { start: readImage(disk), steps: [] });
-  t.teardown(() => recording.stop());
+  const { home, disk, recording } = record(t);
   const journal = Journal.open(path.join(disk, "journal"), undefined, limits);
   addFile(journal, "a", "content");
   await journal.snapshots.take("kept");
