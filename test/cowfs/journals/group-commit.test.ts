@@ -90,6 +90,7 @@ test("the mark covers nothing that was appended while the sync ran", async (t) =
   const journal = Journal.open(directory, disk);
   addFile(journal, "a", "first");
   const sync = journal.sync();
+  await turn();
   addFile(journal, "b", "second");
   await disk.release(1);
   addFile(journal, "c", "third");
@@ -132,6 +133,7 @@ test("a sync that fails rejects for everyone who waits, for later ones too, and 
   const journal = Journal.open(directory, disk);
   addFile(journal, "a", "x");
   const first = journal.sync();
+  await turn();
   addFile(journal, "b", "x");
   const second = journal.sync();
   const third = journal.sync();
@@ -152,6 +154,7 @@ test("closing waits for the sync that runs, and what comes after is refused", as
   const journal = Journal.open(directory, disk);
   addFile(journal, "a", "x");
   const sync = journal.sync();
+  await turn();
   addFile(journal, "b", "x");
   const closing = journal.close();
   await disk.release(2);

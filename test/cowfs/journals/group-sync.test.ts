@@ -32,6 +32,13 @@ test("who asks again in the very turn in which a sync ends shares the next one: 
   t.is(seen.count, 2);
 });
 
+test("all that ask in the turn in which none runs share one, and so do those whom it wakes", async (t) => {
+  const { seen, write } = makeSyncs(() => 3);
+  await Promise.all(Array.from({ length: 16 }, () => write().then(write)));
+  t.is(seen.written, 32);
+  t.is(seen.count, 2);
+});
+
 test("however many ask, and whenever, each is covered, by one sync at a time", async (t) => {
   const random = createRandom(testSeed);
   const { seen, write } = makeSyncs(() => random(6));
@@ -54,6 +61,7 @@ test("a sync that fails rejects who asked for it, and the next one is another", 
   });
   syncs.note();
   const first = syncs.request();
+  await undefined;
   syncs.note();
   const second = syncs.request();
   await t.throwsAsync(first, { message: "the disk is broken" });
