@@ -15,6 +15,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { Handles } from "./handles.ts";
 import { maxRecordBytes } from "./limits.ts";
 import { Lives, type LivesOptions } from "./lives.ts";
+import { LockQueue, type TellGranted } from "./locks/lock-queue.ts";
 import { LockTable } from "./locks/lock-table.ts";
 import { createMountTable } from "./mount-table.ts";
 import type { Peer, Service } from "./procedures/procedure.ts";
@@ -65,6 +66,8 @@ export interface ExportOptions extends ExportEvents {
   readonly pool?: ReplyPool;
   /** Locks to share with other exports: their clients may have the same live files. Default: its own. */
   readonly locks?: LockTable;
+  /** Tells a client that waits that it has its lock. Default: nobody is told, clients ask again by themselves. */
+  readonly tellGranted?: TellGranted;
 }
 
 export interface NfsExport {
@@ -176,6 +179,7 @@ class Export implements NfsExport, ConnectionOwner {
     this.#turn.stop();
     for (const connection of this.#connections) connection.reset();
     this.#waiting.cancelAll();
+    this.#service.lockQueue?.close();
   }
 
   get peers(): Peer[] {
@@ -247,6 +251,7 @@ class Export implements NfsExport, ConnectionOwner {
 
 function createService(options: ExportOptions, needBeforeMount: Service["needBeforeMount"]): Service {
   const { fileSystem } = options;
+  const locks = options.locks ?? new LockTable();
   const watched = options.onFirstRead === undefined ? [] : (options.watchFirstRead ?? []);
   return {
     fileSystem,
@@ -255,7 +260,8 @@ function createService(options: ExportOptions, needBeforeMount: Service["needBef
     fsidLow: fileSystem.lineage.readUInt32BE(4),
     exportPath: options.exportPath ?? "/",
     mounts: createMountTable(),
-    locks: options.locks ?? new LockTable(),
+    locks,
+    lockQueue: options.tellGranted === undefined ? undefined : new LockQueue(locks, options.tellGranted),
     lockScope: fileSystem.lineage.toString("hex"),
     directoryPages: createDirectoryPages(fileSystem),
     watched: new Set(watched),

@@ -3,6 +3,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import type { FileId } from "../../cowfs/file-system.ts";
 import { exportFileSystem, type NfsExport } from "../../cowfs/nfs/export.ts";
 import type { LivesOptions } from "../../cowfs/nfs/lives.ts";
+import type { TellGranted } from "../../cowfs/nfs/locks/lock-queue.ts";
 import type { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import { openUnion, type UnionFileSystem } from "../../cowfs/union/union.ts";
@@ -26,6 +27,7 @@ export interface ExportOpening {
   readonly initPath?: string;
   /** Shared by the exports of a process. */
   readonly locks?: LockTable;
+  readonly tellGranted?: TellGranted;
   readonly signal: AbortSignal;
   onLayers?(): void;
   onMount?(): void;
@@ -79,6 +81,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
         fileSystem: union,
         bootEpoch,
         locks: opening.locks,
+        tellGranted: opening.tellGranted,
         lives,
         requirePrivilegedPort: opening.requirePrivilegedPort,
         jukeboxMs: opening.jukeboxMs,

@@ -2,6 +2,7 @@
 import net from "node:net";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { NfsExport } from "../../cowfs/nfs/export.ts";
+import { createTellGranted } from "../../cowfs/nfs/locks/tell-granted.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import { openExport } from "./open-export.ts";
 
@@ -32,7 +33,8 @@ export interface ServedUnion {
 /** Settles once it accepts connections. Rejects with `listen-failed`, or with what opening the union rejects with. */
 export async function serveUnion(serving: UnionServing): Promise<ServedUnion> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
-  const opened = await openExport({ ...serving, bootEpoch: 0, onFailed: fail });
+  const tellGranted = createTellGranted();
+  const opened = await openExport({ ...serving, tellGranted, bootEpoch: 0, onFailed: fail });
   const server = net.createServer({ noDelay: true });
   opened.exported.serve(server);
   const { host, port } = serving.listen;

@@ -1,8 +1,9 @@
 /** From an NFS server's address and a path to a file handle: portmapper (RFC 1833), MOUNT v3 (RFC 1813 appendix I). */
 import { XenoError } from "../../errors.ts";
 import type { Name } from "../../file-system.ts";
+import { RpcClient } from "../../nfs/rpc/client.ts";
+import { findPort } from "../../nfs/rpc/find-port.ts";
 import { maxHandleBytes } from "./attributes.ts";
-import { RpcClient } from "./rpc-client.ts";
 
 export interface NfsPlace {
   /** For messages. */
@@ -17,20 +18,18 @@ export interface NfsPlace {
   readonly isWritable: boolean;
 }
 
-const portmapPort = 111;
 const nfsProgram = 100003;
 const mountProgram = 100005;
-const protocolTcp = 6;
 
 export async function connectNfs({ address, nfsPort }: NfsPlace): Promise<RpcClient> {
-  const port = nfsPort ?? (await findPort(address, nfsProgram));
+  const port = nfsPort ?? (await findPort({ address, program: nfsProgram, version: 3 }));
   return new RpcClient({ address, port, program: nfsProgram, version: 3 });
 }
 
 /** The handle of the longest part of the path that the server exports, and the names that are left to walk. */
 export async function mountPath(place: NfsPlace): Promise<{ handle: string; rest: Name[] }> {
   const { address, path, mountPort } = place;
-  const port = mountPort ?? (await findPort(address, mountProgram));
+  const port = mountPort ?? (await findPort({ address, program: mountProgram, version: 3 }));
   const client = new RpcClient({ address, port, program: mountProgram, version: 3 });
   try {
     const names = path.split("/").filter((name) => name !== "");
@@ -43,20 +42,6 @@ export async function mountPath(place: NfsPlace): Promise<{ handle: string; rest
     throw new XenoError("layer-unusable", `${place.host} does not let ${path} be mounted (MOUNT status ${status})`, {
       hint: "See the server's exports: it must allow this host, and NFSv3 over TCP.",
     });
-  } finally {
-    client.close();
-  }
-}
-
-async function findPort(address: string, program: number): Promise<number> {
-  const client = new RpcClient({ address, port: portmapPort, program: 100000, version: 2 });
-  try {
-    const reply = await client.call(3, (writer) => {
-      for (const word of [program, 3, protocolTcp, 0]) writer.writeUint32(word);
-    });
-    const port = reply.readUint32();
-    if (port > 0 && port < 65536) return port;
-    throw new XenoError("layer-unusable", `${address} has no program ${program} version 3 over TCP`);
   } finally {
     client.close();
   }

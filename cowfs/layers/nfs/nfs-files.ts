@@ -10,6 +10,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { FileSystemError, XenoError } from "../../errors.ts";
 import { FileType, type Name } from "../../file-system.ts";
+import type { RpcClient } from "../../nfs/rpc/client.ts";
 import { Status } from "../../nfs/status.ts";
 import type { XdrReader, XdrWriter } from "../../nfs/xdr.ts";
 import {
@@ -29,7 +30,6 @@ import { errorOf, maxHandleBytes, readAttributes, readHandle, readPostAttributes
 import { changeNfs } from "./changes.ts";
 import { connectNfs, mountPath, type NfsPlace } from "./mount.ts";
 import { procedures } from "./procedures.ts";
-import type { RpcClient } from "./rpc-client.ts";
 
 const directoryBytes = 128 * 1024;
 /** A server that fetches something first says JUKEBOX; it is asked again for so long. */

@@ -39,6 +39,7 @@ export class LockTable {
   readonly #heldIn = new Map<string, number>();
   readonly #lives = new Map<string, number>();
   readonly #log: LockFile | undefined;
+  readonly #listeners = new Set<(file: string | undefined) => void>();
 
   /** `file`: where its locks are kept for the next process. */
   constructor(file?: string) {
@@ -64,6 +65,19 @@ export class LockTable {
     const isNew = life !== undefined && this.#heldIn.get(exportOf(client)) !== life;
     if (isNew && !this.#change(["life", exportOf(client), life])) return false;
     return this.#change(["lock", file, client, process, start, toJson(end), isExclusive]);
+  }
+
+  /** Called after each change of a file's locks; without a file, of any. Returns what ends that. */
+  onChange(listener: (file: string | undefined) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** What an owner holds of a range, without what lies outside. */
+  listHeld(file: string, owner: LockOwner, { start, end }: Omit<LockRange, "isExclusive">): LockRange[] {
+    return (this.#files.get(file) ?? [])
+      .filter((held) => isSame(held.owner, owner) && overlap(held, { start, end }))
+      .map((held) => ({ ...held, start: Math.max(held.start, start), end: Math.min(held.end, end) }));
   }
 
   unlock(file: string, { client, process }: LockOwner, { start, end }: Omit<LockRange, "isExclusive">): void {
@@ -113,11 +127,16 @@ export class LockTable {
   }
 
   #apply(change: LockChange): void {
-    if (change[0] === "release") return this.#releaseWhere(names(change[1], change[2]));
     if (change[0] === "life") {
       this.#heldIn.set(change[1], change[2]);
       return;
     }
+    if (change[0] === "release") this.#releaseWhere(names(change[1], change[2]));
+    else this.#applyToFile(change);
+    for (const listener of this.#listeners) listener(change[0] === "release" ? undefined : change[1]);
+  }
+
+  #applyToFile(change: Extract<LockChange, readonly ["lock" | "unlock", ...unknown[]]>): void {
     const [kind, file, client, process, start, last] = change;
     const owner = { client, process };
     const range = { start, end: last ?? Number.POSITIVE_INFINITY };

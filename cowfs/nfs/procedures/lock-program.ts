@@ -1,11 +1,13 @@
 /**
  * The Network Lock Manager, version 4 (RFC 1813 appendix II; X/Open XNFS chapter 10), on the same port as NFS: the procedures
- * that answer. A lock that has to wait is answered BLOCKED, and its client asks again by itself (Linux every 30 s): no
- * call goes back to clients. Of share reservations, which no Unix client makes, there are none.
+ * that answer. A lock that has to wait is answered BLOCKED; where the export calls its clients back, it is queued, and its client is
+ * called when it is there (locks/lock-queue.ts). Anyway a client asks again by itself (Linux every 30 s). Of share reservations,
+ * which no Unix client makes, there are none.
  */
 import { Fault } from "../../fault.ts";
 import { type FileId, FileType } from "../../file-system.ts";
 import type { HeldLock, LockOwner, LockRange } from "../locks/lock-table.ts";
+import { lengthOf, nameProcess, parseProcess } from "../locks/owner-name.ts";
 import { badHandle, staleHandle } from "../status.ts";
 import type { XdrReader, XdrWriter } from "../xdr.ts";
 import { nullProcedure } from "./null.ts";
@@ -28,6 +30,7 @@ const maxObjectBytes = 1024;
 
 interface LockArguments {
   readonly file: string;
+  readonly handle: Buffer;
   readonly owner: LockOwner;
   readonly start: number;
   readonly end: number;
@@ -87,15 +90,25 @@ const unmonitored = lockProcedure("NLM_NM_LOCK", (service, args, request) => tak
 function takeLock(service: Service, args: XdrReader, request: Request): number {
   const isBlocking = args.readBoolean();
   const isExclusive = args.readBoolean();
-  const { file, owner, start, end } = readLock(service, request, args);
+  const { file, handle, owner, start, end } = readLock(service, request, args);
   const wanted: LockRange = { start, end, isExclusive };
-  if (service.locks.findConflict(file, owner, wanted) !== undefined)
-    return isBlocking ? LockStatus.blocked : LockStatus.denied;
-  return service.locks.lock(file, owner, wanted) ? LockStatus.granted : LockStatus.noLocks;
+  if (service.locks.findConflict(file, owner, wanted) !== undefined) {
+    if (!isBlocking) return LockStatus.denied;
+    service.lockQueue?.wait({ file, handle, owner, wanted, host: request.peer.host });
+    return LockStatus.blocked;
+  }
+  if (!service.locks.lock(file, owner, wanted)) return LockStatus.noLocks;
+  service.lockQueue?.claim({ file, owner, wanted });
+  return LockStatus.granted;
 }
 
-/** Nothing waits here. */
-const cancel = lockProcedure("NLM_CANCEL", () => LockStatus.granted);
+const cancel = lockProcedure("NLM_CANCEL", (service, args, request) => {
+  args.readBoolean();
+  const isExclusive = args.readBoolean();
+  const { file, owner, start, end } = readLock(service, request, args);
+  service.lockQueue?.cancel({ file, owner, wanted: { start, end, isExclusive } });
+  return LockStatus.granted;
+});
 
 const unlock = lockProcedure("NLM_UNLOCK", (service, args, request) => {
   const { file, owner, start, end } = readLock(service, request, args);
@@ -108,21 +121,30 @@ const freeAll: Procedure = {
   name: "NLM_FREE_ALL",
   effect: "none",
   run(service, request, args) {
-    service.locks.release(clientOf(service, request, args.readString(maxNameBytes)));
+    releaseClient(service, request, args);
   },
   fail() {},
 };
 
+function releaseClient(service: Service, request: Request, args: XdrReader): void {
+  const client = clientOf(service, request, args.readString(maxNameBytes));
+  service.lockQueue?.forget(client);
+  service.locks.release(client);
+}
+
 function readLock(service: Service, request: Request, args: XdrReader): LockArguments {
   const client = clientOf(service, request, args.readString(maxNameBytes));
+  const { position } = args;
   const id = readFile(service, args);
-  const handle = args.readOpaque(maxObjectBytes).toString("latin1");
-  const process = `${args.readUint32()} ${handle}`;
+  args.position = position;
+  const handle = Buffer.from(args.readOpaque(maxObjectBytes));
+  const ownerHandle = Buffer.from(args.readOpaque(maxObjectBytes));
+  const process = nameProcess(args.readUint32(), ownerHandle);
   const start = args.readUint64();
   const length = args.readUint64();
   if (start > Number.MAX_SAFE_INTEGER) throw new LockRefusal(LockStatus.tooBig);
   const end = length === 0 || start + length > Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : start + length;
-  return { file: lockKey(service, id), owner: { client, process }, start, end };
+  return { file: lockKey(service, id), handle, owner: { client, process }, start, end };
 }
 
 function readFile(service: Service, args: XdrReader): FileId {
@@ -149,16 +171,15 @@ function lockKey({ fileSystem, lockScope }: Service, id: FileId): string {
   return fileSystem.lockKey?.(id) ?? `${lockScope} ${id}`;
 }
 
-function writeHolder(reply: XdrWriter, cookie: Buffer, { isExclusive, owner, start, end }: HeldLock): void {
-  const at = owner.process.indexOf(" ");
-  const handle = Buffer.from(owner.process.slice(at + 1), "latin1");
+function writeHolder(reply: XdrWriter, cookie: Buffer, held: HeldLock): void {
+  const { number, handle } = parseProcess(held.owner.process);
   answer(reply, cookie, LockStatus.denied);
   reply.ensure(handle.length + 40);
-  reply.writeBoolean(isExclusive);
-  reply.writeUint32(Number(owner.process.slice(0, at)));
+  reply.writeBoolean(held.isExclusive);
+  reply.writeUint32(number);
   reply.writeOpaque(handle);
-  reply.writeUint64(start);
-  reply.writeUint64(end === Number.POSITIVE_INFINITY ? 0 : end - start);
+  reply.writeUint64(held.start);
+  reply.writeUint64(lengthOf(held));
 }
 
 const procedures: (Procedure | undefined)[] = [nullProcedure, test, lock, cancel, unlock];
@@ -172,7 +193,7 @@ const notify: Procedure = {
   name: "SM_NOTIFY",
   effect: "none",
   run(service, request, args) {
-    service.locks.release(clientOf(service, request, args.readString(maxNameBytes)));
+    releaseClient(service, request, args);
   },
   fail() {},
 };

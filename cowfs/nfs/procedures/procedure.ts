@@ -2,6 +2,7 @@
 import type { Need } from "../../fault.ts";
 import type { Caller, FileId, FileSystem } from "../../file-system.ts";
 import type { Handles } from "../handles.ts";
+import type { LockQueue } from "../locks/lock-queue.ts";
 import type { LockTable } from "../locks/lock-table.ts";
 import type { XdrReader, XdrWriter } from "../xdr.ts";
 
@@ -16,6 +17,8 @@ export interface Service {
   readonly exportPath: string;
   readonly mounts: MountTable;
   readonly locks: LockTable;
+  /** Who waits for a lock, where clients are called back. */
+  readonly lockQueue: LockQueue | undefined;
   /** The lineage: begins the names of this export's clients and files in the lock table. */
   readonly lockScope: string;
   readonly directoryPages: DirectoryPages;

@@ -3,12 +3,12 @@
  *
  * The connection is made with the first call and again after it broke, from a privileged port where the process may bind one. A call
  * whose connection ends before its answer is sent once more under its xid, as NFS clients do: a server with a duplicate
- * request cache does it once. Deadlines are the caller's (../live/process.ts): a process that hangs is ended.
+ * request cache does it once. Deadlines are the caller's: who has waited enough closes it.
  */
 import net from "node:net";
 import { XenoError } from "../../errors.ts";
-import { RecordReader } from "../../nfs/rpc/records.ts";
-import { viewMemory, XdrReader, XdrWriter } from "../../nfs/xdr.ts";
+import { viewMemory, XdrReader, XdrWriter } from "../xdr.ts";
+import { RecordReader } from "./records.ts";
 
 /** Arguments are at most a WRITE of one block; results are bounded by what is asked for. */
 const maxRecordBytes = 320 * 1024;
@@ -34,14 +34,19 @@ export class RpcClient {
   readonly #target: RpcTarget;
   readonly #pending = new Map<number, Pending>();
   #socket: Promise<net.Socket> | undefined;
+  #isClosed = false;
   #nextXid = Math.floor(Math.random() * 2 ** 32);
 
-  constructor(target: RpcTarget) {
+  /** Closed by `signal`, too. */
+  constructor(target: RpcTarget, signal?: AbortSignal) {
     this.#target = target;
+    this.#isClosed = signal?.aborted === true;
+    signal?.addEventListener("abort", () => this.close(), { once: true });
   }
 
   /** Calls a procedure; settles with a reader at its results. Rejects with `layer-unreachable` or `layer-protocol`. */
   async call(procedure: number, write: (writer: XdrWriter) => void = () => {}): Promise<XdrReader> {
+    if (this.#isClosed) throw this.#unreachable("the connection is closed");
     const xid = this.#nextXid++ >>> 0;
     const record = this.#encode(xid, procedure, write);
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
@@ -50,7 +55,10 @@ export class RpcClient {
     return this.#readResults(await promise, procedure);
   }
 
+  /** Rejects what waits for an answer. */
   close(): void {
+    this.#isClosed = true;
+    for (const xid of [...this.#pending.keys()]) this.#refuse(xid, this.#unreachable("the connection is closed"));
     void this.#socket?.then(
       (socket) => socket.destroy(),
       () => {},
@@ -84,6 +92,7 @@ export class RpcClient {
     try {
       const socket = await this.#connectFromPrivilegedPort();
       this.#listen(socket);
+      if (this.#isClosed) socket.destroy();
       return socket;
     } catch (error) {
       this.#socket = undefined;
