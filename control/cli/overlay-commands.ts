@@ -5,12 +5,15 @@ import { buildOverlay } from "../../templates/overlays/build-overlay.ts";
 import { publishOverlay } from "../../templates/overlays/publish-overlay.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
 import { parseOverlayUrl } from "../../xenostore/refs/overlay-url.ts";
+import { parseNumber } from "./arguments.ts";
 import { readContext, requireRoot } from "./context.ts";
 import { beginWithJournal, requireNewJournal } from "./new-journal.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
 import { addOverlayNames } from "./overlay-names.ts";
 import { bePatient, createPatienceOption, type PatienceFlag } from "./patience.ts";
 import { withProgress } from "./progress.ts";
+
+const dayMs = 86_400_000;
 
 export function createOverlayCommands(): Command[] {
   const overlay = new Command("overlay").description("what a service changes of its template");
@@ -50,19 +53,21 @@ Example:
     .argument("<url>", "xenostore://OWNER/NAME[@VERSION]")
     .option("--key <name>", "the key to sign with (default: the owner's name)")
     .addOption(createPatienceOption())
+    .option("--expires <days>", "from then on nothing new is deployed from it (default: never)", parseNumber)
     .option("--snapshot <name>", "what the journal showed when this snapshot was taken (default: what it shows now)")
     .addHelpText(
       "after",
       `
 Examples:
   xeno publish ./changes xenostore://demo/apache
+  xeno publish ./changes xenostore://demo/apache --expires 90
   xeno publish ./changes xenostore://demo/apache --snapshot before-upgrade`,
     )
     .action(
       async (
         source: string,
         url: string,
-        options: { key?: string; snapshot?: string } & PatienceFlag,
+        options: { key?: string; expires?: number; snapshot?: string } & PatienceFlag,
         command: Command,
       ) => {
         const { json, home, signal } = readContext(command);
@@ -77,6 +82,7 @@ Examples:
             source: path.resolve(source),
             snapshot: options.snapshot,
             url,
+            expires: options.expires === undefined ? undefined : Date.now() + options.expires * dayMs,
             signal,
             onProgress: ({ contentBytes, sentBytes }) =>
               show(`read ${formatBytes(contentBytes)}, sent ${formatBytes(sentBytes)}`),

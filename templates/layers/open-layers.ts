@@ -4,13 +4,13 @@
  * What a URL resolved to is remembered beside the cache by the tree's id, so that a layer that was here once opens
  * again with the store away. Which tree a journal was made over is the journal's to remember: it passes it as `pinned`.
  */
-import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import type { Trust } from "../../xenostore/keys/key-ring.ts";
 import { treesOf } from "../../xenostore/pull/cache-files.ts";
+import { keepFile } from "../../xenostore/pull/keep-file.ts";
 import { keepRefs } from "../../xenostore/pull/kept-refs.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { listRefs, resolveId, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
@@ -173,13 +173,9 @@ async function resolveOverlay(
  * costs only that the tree may not be opened again while the store is away.
  */
 async function remember(directory: string, { tree, layout }: StoredTree): Promise<void> {
-  const temporary = path.join(directory, `.${tree}.${randomUUID()}`);
   try {
-    await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-    await fs.writeFile(temporary, layout, { mode: 0o600 });
-    await fs.rename(temporary, path.join(directory, tree));
+    await keepFile(path.join(directory, tree), layout);
   } catch (error) {
-    await fs.rm(temporary, { force: true }).catch(() => {});
     if (!["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
   }
 }

@@ -34,6 +34,8 @@ export interface OverlayPublication {
   readonly snapshot?: string;
   /** `xenostore://demo/apache`; without a version it gets one from its content. */
   readonly url: string;
+  /** Milliseconds since the epoch: from then on nobody is to begin with it. */
+  readonly expires?: number;
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: PublicationProgress) => void;
 }
@@ -142,14 +144,14 @@ async function begin({ store, key, signal, onProgress }: OverlayPublication, nam
 }
 
 async function commit(
-  { key }: OverlayPublication,
+  { key, expires }: OverlayPublication,
   { owner, name, version: wantedVersion }: Name,
   { publication, replaces }: Awaited<ReturnType<typeof begin>>,
   root: TreeNode,
   base: readonly StoredTree[],
 ): Promise<PublishedOverlay> {
   const version = wantedVersion === currentVersion ? encodeTree(root, base[0]?.tree).id.slice(0, 12) : wantedVersion;
-  const published = await publication.commit(root, { owner, name, version, key, base, replaces });
+  const published = await publication.commit(root, { owner, name, version, key, base, replaces, expires });
   return { ...published, ...measure(root), url: formatOverlayUrl({ owner, name, version }) };
 }
 

@@ -1,12 +1,11 @@
 /**
  * Objects named by their hash, kept in a local directory once they were fetched: read again without the store.
  */
-import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
-import path from "node:path";
 import { blake3 } from "@napi-rs/blake-hash";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
+import { keepFile } from "./keep-file.ts";
 import { type RetryPolicy, retryStore } from "./retry.ts";
 
 const never = new AbortController().signal;
@@ -38,13 +37,9 @@ export async function getCachedObject(
 }
 
 async function keep(file: string, bytes: Buffer): Promise<void> {
-  const temporary = `${file}.${randomUUID()}`;
   try {
-    await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-    await fs.writeFile(temporary, bytes, { mode: 0o600, flush: true });
-    await fs.rename(temporary, file);
+    await keepFile(file, bytes, { flush: true });
   } catch (cause) {
-    await fs.rm(temporary, { force: true }).catch(() => {});
     if (["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "")) return;
     throw new XenoError("cache-unwritable", `cannot keep ${file}: ${(cause as Error).message}`, {
       cause,

@@ -4,11 +4,11 @@
  *
  * Nothing is trusted for being kept: whoever asked verifies signature, expiry and age as of an answer of the store's.
  */
-import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { checkKey, type GetOptions, type ObjectStore, PassingStoreError } from "../stores/object-store.ts";
+import { keepFile } from "./keep-file.ts";
 
 /** Signed statements about trees: small, and of use only as a whole. */
 const keptPrefixes = ["refs/", "ids/"];
@@ -53,10 +53,7 @@ function isAway(error: unknown): boolean {
 async function keep(file: string, bytes: Buffer): Promise<void> {
   const known = await fs.readFile(file).catch(() => undefined);
   if (known?.equals(bytes)) return;
-  const temporary = `${file}.${randomUUID()}`;
-  await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  await fs.writeFile(temporary, bytes, { mode: 0o600 });
-  await fs.rename(temporary, file);
+  await keepFile(file, bytes);
 }
 
 /** A key's last component gets a suffix that none has, so that no object is in the way of another's folder. */

@@ -4,7 +4,6 @@
  * A store that turns back the clock is caught where it can be: the newest `current` that was believed is remembered
  * under `seenDirectory`, and an older one is refused, as is one older than `minimumCreated`.
  */
-import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { decodeJwt } from "jose";
@@ -13,6 +12,7 @@ import type { Trust } from "../keys/key-ring.ts";
 import { currentVersion, idKey, maxRefBytes, type Ref, refKey, removedRef, verifyRef } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
+import { keepFile } from "./keep-file.ts";
 
 export interface ResolveOptions {
   /** Where this machine remembers what it has seen; without it, only `minimumCreated` protects from older refs. */
@@ -105,11 +105,7 @@ async function readSeen(directory: string | undefined, owner: string, name: stri
 
 async function writeSeen(directory: string | undefined, owner: string, name: string, created: number): Promise<void> {
   if (directory === undefined) return;
-  const file = seenFile(directory, owner, name);
-  const temporary = `${file}.${randomUUID()}`;
-  await fs.mkdir(path.dirname(file), { recursive: true });
-  await fs.writeFile(temporary, `${created}\n`, { flush: true });
-  await fs.rename(temporary, file);
+  await keepFile(seenFile(directory, owner, name), `${created}\n`, { flush: true });
 }
 
 /** No component of a name begins with a dot, so the file is no other name's folder. */

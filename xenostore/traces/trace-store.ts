@@ -4,10 +4,10 @@
  * A trace is a hint: one that cannot be had, or not be written (many stores are read-only to a XenoServer), is a boot
  * that is slower and nothing more. So nothing here rejects.
  */
-import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
+import { keepFile } from "../pull/keep-file.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { type BootTrace, decodeTrace, encodeTrace, maxTraceBytes, traceKey } from "./boot-trace.ts";
 
@@ -69,14 +69,9 @@ export class TraceStore {
   }
 
   async #keep(treeId: string, bytes: Buffer): Promise<void> {
-    const file = this.#file(treeId);
-    const temporary = `${file}.${randomUUID()}`;
     try {
-      await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-      await fs.writeFile(temporary, bytes, { mode: 0o600 });
-      await fs.rename(temporary, file);
+      await keepFile(this.#file(treeId), bytes);
     } catch (error) {
-      await fs.rm(temporary, { force: true }).catch(() => {});
       this.#log(`the boot trace of ${treeId} is not kept: ${error}`);
     }
   }

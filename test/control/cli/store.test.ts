@@ -8,12 +8,12 @@ import { makeXeno } from "./xeno.ts";
 test("overlays are listed, shown, compared, tagged and removed, and what nobody needs any more is collected", async (t) => {
   const xeno = await makeXeno(t);
   await xeno.newKey("demo");
-  const publish = async (version: string, files: Record<string, string>) => {
+  const publish = async (version: string, files: Record<string, string>, ...options: string[]) => {
     const folder = await xeno.write(version, files);
-    return await xeno.json("publish", folder, `xenostore://demo/app@${version}`);
+    return await xeno.json("publish", folder, `xenostore://demo/app@${version}`, ...options);
   };
   const first = await publish("1", { "etc/a": "same", "etc/b": "one", "etc/gone": "x" });
-  const second = await publish("2", { "etc/a": "same", "etc/b": "two", "etc/new": "x" });
+  const second = await publish("2", { "etc/a": "same", "etc/b": "two", "etc/new": "x" }, "--expires", "30");
   await execa("tar", [
     "--create",
     "--format=posix",
@@ -36,7 +36,9 @@ test("overlays are listed, shown, compared, tagged and removed, and what nobody 
       ["xenostore://demo/app@2", true],
     ],
   );
-  t.is((await xeno.json("overlay", "show", "xenostore://demo/app")).tree, second.tree);
+  const shown = await xeno.json("overlay", "show", "xenostore://demo/app");
+  t.is(shown.tree, second.tree);
+  t.is(Math.round((Date.parse(shown.expires) - Date.parse(shown.created)) / 86_400_000), 30, "days");
   const changes = await xeno.json("overlay", "diff", "xenostore://demo/app@1", "xenostore://demo/app");
   t.deepEqual(
     changes.map(({ sign, path }: { sign: string; path: string }) => `${sign} ${path}`),
