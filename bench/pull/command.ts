@@ -7,7 +7,7 @@ import { takeDirectory } from "../boot/command.ts";
 import { describeMachine } from "../machine.ts";
 import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
-import { bootTwice } from "./boot-twice.ts";
+import { bootInTurn } from "./boot-in-turn.ts";
 import { measureReading } from "./measure-reading.ts";
 import { formatReport } from "./report.ts";
 
@@ -32,11 +32,11 @@ export async function runPull(options: string[], signal: AbortSignal): Promise<n
   const ref = await layers.resolveUrl(templateUrl, signal);
   const { tell } = narrator;
   const reading = only === "boots" ? undefined : await measureReading({ store, ref, directory, runs, tell, signal });
-  let boots: Awaited<ReturnType<typeof bootTwice>> | undefined;
+  let boots: Awaited<ReturnType<typeof bootInTurn>> | undefined;
   if (only !== "reading") {
     await prepareKernel(preparation);
     const overlay = await prepareOverlay(preparation, service);
-    boots = await bootTwice({ home, store, template: ref, overlay, directory, cleanup, tell, signal });
+    boots = await bootInTurn({ home, store, template: ref, overlay, directory, cleanup, tell, signal });
   }
   await layers.close();
   await cleanup.disposeAsync();

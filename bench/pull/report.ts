@@ -1,7 +1,7 @@
 import { formatBytes, formatTable } from "../../control/cli/output.ts";
 import type { TreeFigures } from "../../control/demo/prepare.ts";
 import { formatMachine, type Machine } from "../machine.ts";
-import type { BootFigures } from "./boot-twice.ts";
+import type { BootFigures } from "./boot-in-turn.ts";
 import type { ReadingFigures } from "./measure-reading.ts";
 
 export interface PullReport {
@@ -17,8 +17,8 @@ export function formatReport({ machine, template, reading, boots }: PullReport):
   if (boots !== undefined)
     lines.push(
       "",
-      "Two XenoServers with empty caches, one after the other, until the page came. GOAL: at most 10 % of the template",
-      "on the first, at least 95 % ready on the later one.",
+      "XenoServers with empty caches, one after the other, until the page came. GOAL: at most 10 % of the template on the",
+      "first, at least 95 % ready on a later one. The last has the template laid out by the first one's boot trace.",
       formatTable(boots.map((boot) => bootRow(boot, template))),
     );
   return `${lines.join("\n")}\n`;

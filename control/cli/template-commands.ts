@@ -8,6 +8,7 @@ import { buildKernel } from "../../templates/kernel/build-kernel.ts";
 import { findTemplate, listTemplates } from "../../templates/names/name-table.ts";
 import { parseTemplateName } from "../../templates/names/template-name.ts";
 import { loadKey } from "../../xenostore/keys/key-ring.ts";
+import { layOutTrace } from "../../xenostore/publish/lay-out-trace.ts";
 import { carryTrace } from "../../xenostore/traces/carry-trace.ts";
 import { readContext } from "./context.ts";
 import { formatBytes, printResult, tell } from "./output.ts";
@@ -65,12 +66,8 @@ Examples:
       parseTemplateName(`template://${name}/${options.version ?? "current"}`);
       const key = await loadKey(home.keys, options.key);
       const store = await home.openStore({ create: true, ...bePatient({ patience }) });
-      const imported = await withProgress((show) => {
-        const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
-          show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);
-        const table = { store, trust: home.trust };
-        return importFrom(options, { table, key, name, version: options.version, signal, onProgress }, show);
-      });
+      const table = { store, trust: home.trust };
+      const { imported } = await importAfter(options, { table, key, name, version: options.version, signal });
       await saveRecipe(home.at("imports"), name, options);
       printResult(json, describe(imported));
     });
@@ -84,7 +81,7 @@ Examples:
       "after",
       `
 What runs stays on the version that it was deployed with. The same content is the same version. What boots of the version
-before read is what is brought first for the new one.
+before read is what is brought first for the new one, and is laid out together in the store, so that it comes in few requests.
 
 Example:
   xeno template update Debian/12`,
@@ -96,15 +93,9 @@ Example:
       const key = await loadKey(home.keys, recipe.key);
       const store = await home.openStore(bePatient(flags));
       const table = { store, trust: home.trust };
-      const before = await findTemplate(table, `template://${name}/current`);
-      const imported = await withProgress((show) => {
-        const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
-          show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);
-        return importFrom(recipe, { table, key, name, version, signal, onProgress }, show);
-      });
-      const isChanged = before?.tree !== imported.treeId;
-      if (isChanged && before !== undefined) await carryTrace(store, before.tree, imported.treeId);
-      printResult(json, { ...describe(imported), changed: isChanged });
+      const { imported, before, laidOut } = await importAfter(recipe, { table, key, name, version, signal });
+      const boot = laidOut && { bootRequestsBefore: laidOut.requestsBefore, bootRequests: laidOut.requests };
+      printResult(json, { ...describe(imported), changed: before?.tree !== imported.treeId, ...boot });
     });
 
   template
@@ -159,6 +150,22 @@ interface ImportFlags {
 }
 
 type Wanted = Parameters<typeof importTemplate>[1];
+
+/** What boots of the version before read is carried over to the new one, and laid out together. */
+async function importAfter(flags: Partial<ImportFlags>, wanted: Wanted) {
+  const { table, name, key, signal } = wanted;
+  const before = await findTemplate(table, `template://${name}/current`);
+  return await withProgress(async (show) => {
+    const onProgress = ({ step, files, bytes }: { step: string; files: number; bytes: number }) =>
+      show(files === 0 ? step : `${step}: ${files} files, ${formatBytes(bytes)}`);
+    const imported = await importFrom(flags, { ...wanted, onProgress }, show);
+    show("laying out what boots read");
+    if (before !== undefined && before.tree !== imported.treeId)
+      await carryTrace(table.store, before.tree, imported.treeId);
+    const laidOut = await layOutTrace(table.store, imported.ref, key, { signal });
+    return { imported, before, laidOut };
+  });
+}
 
 /** Shared with the demonstration of `npm start`. */
 export async function importFrom(

@@ -8,6 +8,7 @@ import { encodeTree } from "../../cowfs/trees/encode.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import type { ContentSink } from "../../xenostore/publish/content-sink.ts";
+import { findWhole } from "../../xenostore/publish/present.ts";
 import { beginPublication, type Published } from "../../xenostore/publish/publication.ts";
 import { readCurrent } from "../../xenostore/publish/write-ref.ts";
 import { findTemplate, type NameTable, templateOwner } from "../names/name-table.ts";
@@ -55,9 +56,12 @@ export async function importTemplate(source: TemplateSource, wanted: TemplateImp
   const publication = await beginPublication(table.store, { ancestors, signal });
   const root = await readSource(source, publication, wanted);
   const { files, bytes, newestSeconds } = measure(root);
-  const version = wanted.version ?? nameVersion(newestSeconds, encodeTree(root).id);
+  const { id } = encodeTree(root);
+  const version = wanted.version ?? nameVersion(newestSeconds, id);
+  // The same tree again: who reads it by an earlier pack map still may (lay-out-trace.ts, Y3).
+  const keeps = previous?.tree === id ? await findWhole(table.store, previous.keeps ?? [], signal) : undefined;
   wanted.onProgress?.({ step: "publishing", files, bytes });
-  const published = await publication.commit(root, { owner: templateOwner, name, version, key, replaces });
+  const published = await publication.commit(root, { owner: templateOwner, name, version, key, keeps, replaces });
   return { ...published, url: formatTemplateName({ kind: "named", name, version }), files, bytes };
 }
 

@@ -25,6 +25,7 @@ import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { putContentObject } from "./content-object.ts";
 import type { ContentSink } from "./content-sink.ts";
+import { findPresent } from "./present.ts";
 import { type CurrentRef, removeRef, writeRef } from "./write-ref.ts";
 
 export interface PublicationOptions {
@@ -72,7 +73,6 @@ export interface Published {
 
 /** Packs of 24 MiB that are being sent, or wait to be: with those that are being compressed, this bounds the memory. */
 const maxUploads = 4;
-const maxStats = 16;
 
 export async function beginPublication(store: ObjectStore, options: PublicationOptions = {}): Promise<Publication> {
   const ids = [...new Set(options.ancestors)];
@@ -106,17 +106,6 @@ async function readAncestors(
 interface Ancestors {
   readonly layouts: readonly Layout[];
   readonly packs: ReadonlySet<string>;
-}
-
-async function findPresent(store: ObjectStore, packs: Iterable<string>, signal?: AbortSignal): Promise<Set<string>> {
-  const there = new Set<string>();
-  const queue = new PQueue({ concurrency: maxStats });
-  await queue.addAll(
-    [...packs].map((pack) => async () => {
-      if ((await store.stat(`packs/${pack}`, { signal })) !== undefined) there.add(pack);
-    }),
-  );
-  return there;
 }
 
 export class Publication implements ContentSink {
