@@ -71,6 +71,31 @@ test("a write whose answer was lost counts as done, and does not lose against it
   t.is((await store.get("refs/a")).toString(), "two");
 });
 
+test("a conditional write that met another one, of which Ceph says UnknownError, is asked again at once and nobody is told", async (t) => {
+  const told: string[] = [];
+  const { store, proxy } = await openBehindProxy(t, { ...impatient, onWait: ({ message }) => told.push(message) });
+  t.true(await store.compareAndSet("refs/a", undefined, Buffer.from("one")));
+  const answerOnce = () => {
+    let answered = false;
+    proxy.decide = (request) => {
+      if (!isConditional(request) || answered) return undefined;
+      answered = true;
+      return answer(500, "UnknownError");
+    };
+  };
+  answerOnce();
+  t.true(await store.compareAndSet("refs/a", Buffer.from("one"), Buffer.from("two")));
+  answerOnce();
+  t.is(await store.putIfAbsent("refs/a", Buffer.from("three")), "present");
+  // Really met: all but one lose, and say so.
+  proxy.decide = () => undefined;
+  const racers = ["3", "4", "5", "6"].map((next) =>
+    store.compareAndSet("refs/a", Buffer.from("two"), Buffer.from(next)),
+  );
+  t.is((await Promise.all(racers)).filter(Boolean).length, 1);
+  t.deepEqual(told, []);
+});
+
 const answer = (status: number, code: string): Fault => ({
   kind: "status",
   status,

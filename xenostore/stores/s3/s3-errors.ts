@@ -48,6 +48,15 @@ export function isPreconditionFailure(error: unknown): boolean {
   return status === 412 || code === "PreconditionFailed";
 }
 
+/**
+ * What Ceph's gateway (16.2) answers a write with `If-Match` that met another one and lost: its ECANCELED has no answer of
+ * its own. Asked again, it tells by 412 that the condition does not hold.
+ */
+export function isUnexplainedLoss(error: unknown): boolean {
+  const { code, status } = readFailure(error);
+  return status === 500 && code === "UnknownError";
+}
+
 export function explainS3Failure(
   error: unknown,
   store: { readonly name: string },

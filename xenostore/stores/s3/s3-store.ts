@@ -33,7 +33,13 @@ import type { Watchdog } from "../remote/watchdog.ts";
 import type { S3Location } from "../store-url.ts";
 import { type Conditions, formatEtag, probeConditions, requireSafe, type Written } from "./conditions.ts";
 import { createCredentialProvider } from "./credentials.ts";
-import { explainS3Failure, isCredentialFailure, isMissing, isPreconditionFailure } from "./s3-errors.ts";
+import {
+  explainS3Failure,
+  isCredentialFailure,
+  isMissing,
+  isPreconditionFailure,
+  isUnexplainedLoss,
+} from "./s3-errors.ts";
 
 const connectMs = 10_000;
 const maxListed = 1_000_000;
@@ -260,18 +266,24 @@ class BucketStore implements S3Store {
     run: (client: S3Client, watchdog: Watchdog, number: number) => Promise<T>,
   ): Promise<T> {
     let isRenewed = false;
+    let repeats = 0;
     return await this.#requests.run(signal, async (watchdog, number) => {
       for (;;) {
         this.#opened ??= this.#open();
         const client = this.#opened;
         try {
-          return await run(client, watchdog, number);
+          return await run(client, watchdog, number + repeats);
         } catch (error) {
           const isRefused = !(error instanceof XenoError) && isCredentialFailure(error);
           // Credentials that were replaced in their file are taken up; once, or each refusal would be two.
           if (isRefused && this.#opened === client) this.#opened = undefined;
           if (isRefused && !isRenewed) {
             isRenewed = true;
+            continue;
+          }
+          // Once, at once, and untold: it is no trouble of the store's.
+          if (isUnexplainedLoss(error) && repeats === 0) {
+            repeats++;
             continue;
           }
           throw explainS3Failure(error, this, key, watchdog.reason);
