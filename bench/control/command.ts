@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { findHome } from "../../control/cli/home.ts";
+import { tell } from "../../control/cli/output.ts";
 import { describeMachine, formatMachine } from "../machine.ts";
 import { UsageError } from "../usage-error.ts";
 import { measureCharges } from "./measure-charges.ts";
@@ -12,20 +13,27 @@ export const controlUsage = "control [--charges N] [--servers N,N,…] [--json]"
 
 const cheatedServers = 10;
 const settlementSeconds = [1, 10, 60, 600];
+/** How often it is told how many there are. */
+const toldServers = 100_000;
 
 export async function runControl(options: string[], signal: AbortSignal): Promise<number> {
   const { charges, servers, json } = parseOptions(options);
   const machine = await describeMachine();
   const parent = findHome().at("bench");
   await mkdir(parent, { recursive: true });
+  tell(`${charges} charges`);
   const charged = await measureCharges(parent, charges, signal);
   const exposures = [];
-  for (const seconds of settlementSeconds) exposures.push(await measureExposure(parent, cheatedServers, seconds));
+  for (const seconds of settlementSeconds) {
+    tell(`one order at ${cheatedServers} XenoServers that settle every ${seconds} s`);
+    exposures.push(await measureExposure(parent, cheatedServers, seconds, signal));
+  }
   const lookups = [];
   for (const count of servers) {
-    signal.throwIfAborted();
-    process.stderr.write(`${count} XenoServers\n`);
-    lookups.push(measureLookups(count));
+    const onProgress = (taken: number) => {
+      if (taken % toldServers === 0) tell(`${taken} of ${count} XenoServers are advertised`);
+    };
+    lookups.push(await measureLookups(count, { signal, onProgress }));
   }
   if (json) {
     process.stdout.write(`${JSON.stringify({ machine, charges: charged, exposures, lookups })}\n`);

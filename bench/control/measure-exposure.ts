@@ -29,6 +29,7 @@ export async function measureExposure(
   parent: string,
   servers: number,
   settlementSeconds: number,
+  signal: AbortSignal,
 ): Promise<ExposureMeasured> {
   const directory = await fs.mkdtemp(path.join(parent, "xeno-bench-exposure-"));
   const begin = Date.now();
@@ -57,6 +58,7 @@ export async function measureExposure(
       }),
     );
     while (sellers.some(({ session }) => session.state === "active")) {
+      signal.throwIfAborted();
       now += settlementSeconds * 1000;
       for (const { server, session } of sellers) {
         advance(session, now, settlementSeconds * 1000, undefined);

@@ -3,6 +3,7 @@
  * a million of them would take minutes and measure something else.
  */
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { InvertedFile } from "../../control/information/inverted-file.ts";
 import { findServers } from "../../control/search/find-servers.ts";
 import { type Distribution, describeSamples } from "../statistics.ts";
@@ -20,28 +21,43 @@ export interface LookupsMeasured {
 
 const samples = 1000;
 const finds = 50;
+/** Taken in some ten ms. Between two of them a signal is seen. */
+const batch = 1000;
 
-export function measureLookups(servers: number): LookupsMeasured {
+/** Rejects with what the signal says. `onProgress` is told how many there are. */
+export async function measureLookups(
+  servers: number,
+  { signal, onProgress }: { readonly signal: AbortSignal; onProgress(taken: number): void },
+): Promise<LookupsMeasured> {
   globalThis.gc?.();
   const before = process.memoryUsage().heapUsed;
   const file = new InvertedFile();
-  const ids = Array.from({ length: servers }, () => randomBytes(32).toString("base64url"));
-  for (const id of ids) file.take(makeAdvertisement(id, 1));
+  const ids: string[] = [];
+  while (ids.length < servers) {
+    if (ids.length % batch === 0) {
+      onProgress(ids.length);
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+    const id = randomBytes(32).toString("base64url");
+    ids.push(id);
+    file.take(makeAdvertisement(id, 1));
+  }
   globalThis.gc?.();
   const bytesEach = (process.memoryUsage().heapUsed - before) / servers;
   const pick = () => ids[Math.floor(Math.random() * ids.length)]!;
-  const lookup = measure(samples, () => {
+  const lookup = await measure(samples, signal, () => {
     const from = Math.floor(Math.random() * 900);
     file.lookup({ token: "CPUmsps", range: { from, to: from + 100 }, limit: 100 });
   });
-  const find = measure(finds, () => {
+  const find = await measure(finds, signal, () => {
     const kernel = `6.${Math.floor(Math.random() * 100)}`;
     const resources = { CPUmsps: 100, MemoryMiB: 512, NetMbps: 5 };
     const near = { places: [{ server: pick() }, { server: pick() }] };
     findServers(file, { count: 10, environment: { kernel }, resources, hours: 1, near }, 2);
   });
   let at = 2;
-  const update = measure(samples, () => file.take(makeAdvertisement(pick(), at++)));
+  const update = await measure(samples, signal, () => file.take(makeAdvertisement(pick(), at++)));
   const scale = ({ count, ...rest }: Distribution, by: number) =>
     ({
       count,
@@ -50,9 +66,11 @@ export function measureLookups(servers: number): LookupsMeasured {
   return { servers, lookup: scale(lookup, 1000), find, update: scale(update, 1000), bytesEach };
 }
 
-function measure(times: number, act: () => void): Distribution {
+async function measure(times: number, signal: AbortSignal, act: () => void): Promise<Distribution> {
   const taken: number[] = [];
   for (let time = 0; time < times; time++) {
+    await setImmediate();
+    signal.throwIfAborted();
     const started = performance.now();
     act();
     taken.push(performance.now() - started);
