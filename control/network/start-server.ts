@@ -4,6 +4,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
+import { apiSocket } from "../../xenod/daemon/run-xeno-server.ts";
 import { namespacePath } from "../../xenod/links/namespaces.ts";
 import { joinServer, type LocalServer } from "./local-network.ts";
 
@@ -26,8 +27,13 @@ export interface ServerStart extends LocalServer {
 /** Of a namespace of its own. */
 const apiPort = 7443;
 const program = path.join(import.meta.dirname, "..", "cli", "main.ts");
+/** A Xenod that is told to end closes its file server's exports first. */
+const endingMs = 30_000;
 
-/** Settles once it answers. Rejects with `server-failed` and the end of its log when it ends first. */
+/**
+ * Settles once it answers. Rejects with `server-failed` and the end of its log when it ends first, and with what the signal says;
+ * the process is gone by then.
+ */
 export async function startServer(start: ServerStart): Promise<StartedServer> {
   const { namespace, address } = await joinServer(start.prefix, start);
   await fs.mkdir(start.stateDirectory, { recursive: true, mode: 0o700 });
@@ -43,15 +49,27 @@ export async function startServer(start: ServerStart): Promise<StartedServer> {
     { stdio: ["ignore", log.fd, log.fd], detached: true },
   );
   await log.close();
-  const ended = new Promise<never>((_, reject) =>
-    child.once("exit", async () => {
-      const text = await fs.readFile(logFile, "utf8").catch(() => "");
-      reject(new XenoError("server-failed", `XenoServer ${start.name} ended at its start:\n${text.slice(-2000)}`));
-    }),
-  );
-  ended.catch(() => {});
-  const socketPath = path.join(start.stateDirectory, "xenod.sock");
-  const client = new XenodClient({ endpoint: { socketPath }, name: start.name, patienceMs: 120_000 });
-  await Promise.race([client.status(start.signal), ended]);
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()).once("error", () => resolve()));
+  const failed = gone.then(async () => {
+    const text = await fs.readFile(logFile, "utf8").catch(() => "");
+    throw new XenoError("server-failed", `XenoServer ${start.name} ended at its start:\n${text.slice(-2000)}`);
+  });
+  failed.catch(() => {});
+  const endpoint = { socketPath: apiSocket(start.stateDirectory) };
+  const client = new XenodClient({ endpoint, name: start.name, patienceMs: 120_000 });
+  try {
+    await Promise.race([client.status(start.signal), failed]);
+  } catch (error) {
+    await client.close();
+    await endProcess(child, gone);
+    throw error;
+  }
   return { name: start.name, client, process: child };
+}
+
+/** In order, and hard where that takes too long: as one that stands still. */
+async function endProcess(child: ChildProcess, gone: Promise<void>): Promise<void> {
+  child.kill("SIGTERM");
+  const hard = setTimeout(() => child.kill("SIGKILL"), endingMs);
+  await gone.finally(() => clearTimeout(hard));
 }
