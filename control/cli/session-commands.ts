@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { Command } from "commander";
 import { XenoError } from "../../cowfs/errors.ts";
 import { formatMoney, parseMoney } from "../ledger/money.ts";
 import type { AskedLease, ReceivedOffer, SessionsClient } from "../sessions/client.ts";
 import type { SessionView, TaskView } from "../sessions/describe.ts";
 import type { Requirements } from "../sessions/requirements/requirements.ts";
+import type { DomainTask } from "../sessions/tasks/domain/domain-task.ts";
+import { maxTarBytes, type ProgramTask, tooLarge } from "../sessions/tasks/program/program-task.ts";
 import { listAccounts, parseAddress } from "./accounts.ts";
 import { parseNumber } from "./arguments.ts";
 import { readContext } from "./context.ts";
@@ -15,6 +17,19 @@ import { createSessionServeCommand } from "./session-serve-command.ts";
 import { findSession, forgetSession, listSessions, openSessions, orderFor, saveSession } from "./sessions.ts";
 
 const hourMs = 3_600_000;
+
+interface DeployFlags {
+  readonly id?: string;
+  readonly memory?: number;
+  readonly programs?: boolean;
+}
+
+interface RunFlags {
+  readonly id?: string;
+  readonly entry?: string;
+  readonly seconds?: number;
+  readonly output?: number;
+}
 
 interface LeaseFlags {
   readonly requirements?: string;
@@ -124,18 +139,46 @@ export function createSessionCommands(): Command {
     .description("deploy an overlay as a domain of the session")
     .option("--id <id>", "of the task: asking again with the same one is the same task (default: a new one)")
     .option("--memory <MiB>", "default: all that the session has left", parseNumber)
+    .option("--programs", "have programs run inside of it later: xeno session run")
     .addHelpText("after", "\nExample:\n  xeno session deploy 3f1c xenostore://demo/apache --id web")
-    .action(async (beginning: string, overlay: string, flags: { id?: string; memory?: number }, command: Command) => {
+    .action(async (beginning: string, overlay: string, flags: DeployFlags, command: Command) => {
       const { json, home } = readContext(command);
       const { id, sessions } = await open(home, beginning);
-      const asked = { overlay, ...(flags.memory === undefined ? {} : { memoryMiB: flags.memory }) };
-      const task = { id: flags.id ?? randomUUID().slice(0, 8), kind: "domain", asked };
-      printResult(json, { session: id, ...(await sessions.deploy(id, task)) });
+      const { memory: memoryMiB, programs } = flags;
+      const asked: DomainTask = { overlay, ...(memoryMiB && { memoryMiB }), ...(programs && { programs }) };
+      printResult(json, { session: id, ...(await sessions.deploy(id, { ...nameTask(flags), kind: "domain", asked })) });
+    });
+
+  session
+    .command("run <session> <task> <tar>")
+    .description("run a program, a tar of at most 1 MiB, inside of a task's domain that was deployed with --programs")
+    .option("--id <id>", "of the new task: asking again with the same one is the same task (default: a new one)")
+    .option("--entry <path>", "what is run of the tar's files (default: run)")
+    .option("--seconds <n>", "of the guest's time, at most (default: 3600)", parseNumber)
+    .option("--output <bytes>", "at most; who prints more is killed (default: 1048576)", parseNumber)
+    .addHelpText(
+      "after",
+      "\nExample:\n  xeno session run 3f1c web job.tar --id job --seconds 60\n" +
+        "\nThen `xeno session show` tells how it ended, `xeno session logs` what it printed, and `xeno session end` forgets it.\n",
+    )
+    .action(async (beginning: string, inside: string, file: string, flags: RunFlags, command: Command) => {
+      const { json, home } = readContext(command);
+      const { id, sessions } = await open(home, beginning);
+      const { entry, seconds, output } = flags;
+      const limits = {
+        ...(seconds !== undefined && { seconds }),
+        ...(output !== undefined && { outputBytes: output }),
+      };
+      const asked: ProgramTask = { inside, tar: await readProgram(file), ...(entry && { entry }), ...limits };
+      printResult(json, {
+        session: id,
+        ...(await sessions.deploy(id, { ...nameTask(flags), kind: "program", asked })),
+      });
     });
 
   session
     .command("logs <session> <task>")
-    .description("print the end of what a task's guest printed")
+    .description("print the end of what a task's guest printed, or a program")
     .addHelpText("after", "\nExample:\n  xeno session logs 3f1c web")
     .action(async (beginning: string, task: string, _flags, command: Command) => {
       const { home } = readContext(command);
@@ -174,7 +217,9 @@ export function createSessionCommands(): Command {
 
   session
     .command("end <session> [task]")
-    .description("end a session, or one task of it: domains are removed, and what is left of its orders returns")
+    .description(
+      "end a session, or one task of it: domains are removed, programs are killed, and what is left of its orders returns",
+    )
     .addHelpText("after", "\nExamples:\n  xeno session end 3f1c\n  xeno session end 3f1c web")
     .action(async (beginning: string, task: string | undefined, _flags, command: Command) => {
       const { json, home } = readContext(command);
@@ -227,6 +272,17 @@ async function composeLease(flags: LeaseFlags, before?: Requirements): Promise<A
   return { requirements: { ...base, Basic, QoS }, termMs };
 }
 
+function nameTask({ id = randomUUID().slice(0, 8) }: { readonly id?: string }): { id: string } {
+  return { id };
+}
+
+/** In base64. What is far too large is not read: the XenoServer says the limit, which is checked here too. */
+async function readProgram(file: string): Promise<string> {
+  const { size } = await stat(file);
+  if (size > maxTarBytes) throw tooLarge(size);
+  return await readFile(file, "base64");
+}
+
 function parseJson(text: string, file: string): Requirements {
   try {
     return JSON.parse(text);
@@ -262,8 +318,8 @@ function summarize({ state, reason, graceUntil, lease, paid, left, tasks }: Sess
     left: formatMoney(left),
     tasks:
       tasks
-        .map(({ id, state: its, address, nextSize }) =>
-          [id, its, address, tellNext(nextSize)].filter(Boolean).join(" "),
+        .map(({ id, state: its, code, address, nextSize }) =>
+          [id, its, code, address, tellNext(nextSize)].filter((word) => word !== undefined).join(" "),
         )
         .join("; ") || undefined,
   };

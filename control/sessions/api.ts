@@ -10,7 +10,7 @@
  *     POST /v1/sessions/ID/leases              {offer, acceptance}: modify, renew
  *     POST /v1/sessions/ID/orders              {order}: top up
  *     POST /v1/sessions/ID/tasks               {id, kind, asked}: deploy_task
- *     GET  /v1/sessions/ID/tasks/TASK/log      the end of its domain's console
+ *     GET  /v1/sessions/ID/tasks/TASK/log      the end of its domain's console, or of what a program printed
  *     POST /v1/sessions/ID/tasks/TASK/end      {}
  *     POST /v1/sessions/ID/end                 {}
  */
@@ -30,7 +30,7 @@ import { checkRequirements, invalid } from "./requirements/requirements.ts";
 import { findTaskManager } from "./tasks/task-managers.ts";
 
 const closed = { additionalProperties: false };
-/** A deployment's files are in it. */
+/** A deployment's files are in it, or a program's tar. */
 const maxTaskBytes = 2 * 1024 * 1024;
 const logBytes = 65_536;
 

@@ -1,5 +1,6 @@
 /** A session, and a XenoServer, as clients are shown them. */
 import { type DeployedSize, sizeOf } from "../../xenod/daemon/deployment.ts";
+import type { DomainRecord } from "../../xenod/daemon/domain-record.ts";
 import type { SigningKey } from "../../xenostore/keys/key-ring.ts";
 import type { EnvironmentManager } from "./environment-manager.ts";
 import type { Lease } from "./lease.ts";
@@ -8,12 +9,18 @@ import { countSpendable } from "./meter.ts";
 import type { Prices } from "./prices.ts";
 import type { Session, SessionOrder } from "./session.ts";
 
+/** `domain`: what it is, or what it runs in. */
 export interface TaskView {
   readonly id: string;
   readonly kind: string;
   readonly domain?: string;
-  /** Of its domain; `unknown` while the machine does not answer. */
+  /**
+   * Of its domain; `unknown` while the machine does not answer. Of a program: `running` until it is known how it ended
+   * (ProgramOutcome).
+   */
   readonly state: string;
+  /** With which a program exited. */
+  readonly code?: number;
   readonly address?: string;
   /** What its domain has, and what it is to have when it next boots. */
   readonly size?: DeployedSize;
@@ -66,22 +73,24 @@ export async function describeSession(session: Session, manager: EnvironmentMana
       ...{ id: order.id, corporation: order.corporation, left: order.left },
       ...{ expires: order.expires, problem: order.problem },
     })),
-    tasks: session.tasks.map(({ id: taskId, kind, domain: name, error }) => {
-      const domain = own?.find((candidate) => candidate.name === name);
-      const missing = own === undefined ? "unknown" : error === undefined ? "deploying" : "failed";
-      const { state: is = missing, address, deployment, nextSize } = domain ?? {};
-      return {
-        id: taskId,
-        kind,
-        domain: name,
-        state: is,
-        address,
-        size: deployment && sizeOf(deployment),
-        nextSize,
-        error,
-      };
-    }),
+    tasks: [...describeDomains(session, own), ...describePrograms(session)],
   };
+}
+
+function describeDomains({ tasks }: Session, own: readonly DomainRecord[] | undefined): TaskView[] {
+  return tasks.map(({ id, kind, domain: name, error }) => {
+    const domain = own?.find((candidate) => candidate.name === name);
+    const missing = own === undefined ? "unknown" : error === undefined ? "deploying" : "failed";
+    const { state = missing, address, deployment, nextSize } = domain ?? {};
+    return { id, kind, domain: name, state, address, size: deployment && sizeOf(deployment), nextSize, error };
+  });
+}
+
+function describePrograms({ tasks, programs = [] }: Session): TaskView[] {
+  return programs.map(({ id, kind, within, outcome = { state: "running" }, error }) => {
+    const domain = tasks.find(({ request }) => request === within)?.domain;
+    return { id, kind, domain, ...outcome, error };
+  });
 }
 
 /** `query_xenoserver_status` of the control paper. Throws `machines-unreachable`. */

@@ -20,6 +20,7 @@ import type { OrderTexts } from "../orders/order.ts";
 import { AcceptedCorporations } from "./accepted-corporations.ts";
 import type { SessionsConfiguration } from "./configuration.ts";
 import { findKernel, resourcesOf } from "./environments.ts";
+import { readProgramOutput } from "./keep-programs.ts";
 import { type Lease, offerLease, offerMs, type SignedLease, verifyLease } from "./lease.ts";
 import { endSession, extendGrace, resumeIfPaid } from "./life-cycle.ts";
 import type { Machine } from "./machines.ts";
@@ -28,10 +29,17 @@ import { bill } from "./meter.ts";
 import { priceOf } from "./prices.ts";
 import { PromisedRoom } from "./promised-room.ts";
 import type { Requirements } from "./requirements/requirements.ts";
-import type { Session, SessionTask } from "./session.ts";
+import type { Session } from "./session.ts";
 import { SessionCaretaker } from "./session-caretaker.ts";
 import { SessionFiles } from "./session-files.ts";
-import { type AskedTask, deployTask, findTask, type TaskPlacing, withdrawGrowth } from "./session-tasks.ts";
+import {
+  type AskedTask,
+  type DeployedTask,
+  deployTask,
+  findTask,
+  type TaskPlacing,
+  withdrawGrowth,
+} from "./session-tasks.ts";
 import { requireFits, shareProcessors } from "./share-out.ts";
 import { type OrderTaking, takeOrder } from "./take-order.ts";
 
@@ -194,18 +202,20 @@ export class EnvironmentManager {
   }
 
   /** Has a task run. Sent again with its id, it is the same. Throws `session-suspended`, `task-conflict`, what Xenod refuses. */
-  async deploy({ keyId }: Caller, id: string, asked: AskedTask): Promise<SessionTask> {
+  async deploy({ keyId }: Caller, id: string, asked: AskedTask): Promise<DeployedTask> {
     return await this.#queues.run(id, async () => {
       const session = this.#requireOpen(id, keyId);
       return await deployTask(session, asked, this.#placing(session));
     });
   }
 
-  /** Ends a task: its domain is removed, with what it wrote. Throws `task-unknown`. */
+  /** Ends a task: its domain is removed, with what it wrote; a program is killed, and its output forgotten. Throws `task-unknown`. */
   async endTask({ keyId }: Caller, id: string, taskId: string): Promise<Session> {
     return await this.#queues.run(id, async () => {
       const session = this.#requireOpen(id, keyId);
-      findTask(session, taskId).isEnding = true;
+      const task = findTask(session, taskId);
+      if (task.isEnding) return session;
+      task.isEnding = true;
       session.isSettled = false;
       await this.sessions.save(session);
       return session;
@@ -224,11 +234,14 @@ export class EnvironmentManager {
     });
   }
 
-  /** The end of what a task's guest printed. Throws `task-unknown`, `domain-unknown`. */
+  /** The end of what a task's guest, or a program, printed. Throws `task-unknown`, `domain-unknown`, `domain-stopped`. */
   async readLog(client: string, id: string, taskId: string, bytes: number): Promise<string> {
     const session = this.sessions.get(id, client);
-    const { domain } = findTask(session, taskId);
-    return domain === undefined ? "" : await this.rooms.machineOf(session).client.log(domain, bytes);
+    const task = findTask(session, taskId);
+    const machine = this.rooms.machineOf(session);
+    if ("within" in task) return await readProgramOutput(session, task, machine, bytes);
+    const { domain: name, request: deployment } = task;
+    return name === undefined ? "" : await machine.client.logOf({ name, deployment }, bytes);
   }
 
   /** What is due for every session: time passes, charges are sent, domains follow. Call it every second or so. */

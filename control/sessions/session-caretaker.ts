@@ -4,6 +4,7 @@
  */
 import type { AcceptedCorporations } from "./accepted-corporations.ts";
 import { DomainKeeper } from "./keep-domains.ts";
+import { hasProgramsUnderWay, keepPrograms } from "./keep-programs.ts";
 import { advance } from "./life-cycle.ts";
 import { measureUse } from "./measure-use.ts";
 import { whenDue } from "./meter.ts";
@@ -43,6 +44,8 @@ export class SessionCaretaker {
       await this.#try(session, () => sendCharges(session, this.#options));
     }
     if (!session.isSettled) await this.#try(session, () => this.#keeper.keep(session, rooms.machineOf(session)));
+    if (hasProgramsUnderWay(session))
+      await this.#try(session, () => keepPrograms(session, { machine: rooms.machineOf(session), save }));
     if (session.state === "ending" && session.isSettled && session.pending.length === 0)
       await this.#try(session, () => this.#conclude(session));
   }

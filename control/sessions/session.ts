@@ -1,5 +1,6 @@
 /** What is kept of a session: one state file, replaced as a whole before anything that depends on it is done. */
 import type { Deployment } from "../../xenod/daemon/deployment.ts";
+import type { AssignedProgram, ProgramOutcome } from "../../xenod/programs/assignment.ts";
 import type { OrderTexts } from "../orders/order.ts";
 import type { Lease, SignedLease } from "./lease.ts";
 
@@ -60,6 +61,24 @@ export interface SessionTask {
   error?: { readonly code: string; readonly message: string };
 }
 
+/** A program inside of a domain of the session: see keep-programs.ts. */
+export interface SessionProgram extends Omit<AssignedProgram, "id"> {
+  /** Chosen by the client. */
+  readonly id: string;
+  readonly kind: string;
+  /** What its domain knows it by: no other ever has it. */
+  readonly request: string;
+  readonly hash: string;
+  /** The request of the task in whose domain it runs. */
+  readonly within: string;
+  /** The client ended it. */
+  isEnding?: boolean;
+  /** Once it has ended, as its guest says. */
+  outcome?: ProgramOutcome;
+  /** Why its domain cannot be told of it. */
+  error?: { readonly code: string; readonly message: string };
+}
+
 export interface Session {
   readonly format: 1;
   readonly id: string;
@@ -84,6 +103,8 @@ export interface Session {
   paid: number;
   refused: number;
   readonly tasks: SessionTask[];
+  /** None where it is missing. */
+  programs?: SessionProgram[];
   /** How many there were. */
   taskCount: number;
   /** Its domains are as its state wants them. */

@@ -15,6 +15,8 @@ import type { ServerStatus } from "../daemon/xeno-server.ts";
 import type { PrecacheRequest, PrecacheStatus } from "../file-server/protocol.ts";
 import type { Endpoint } from "../http/endpoint.ts";
 import { JsonClient } from "../http/json-client.ts";
+import type { AssignedProgram, ProgramOutcome } from "../programs/assignment.ts";
+import type { DomainReference, ProgramOutput } from "../programs/guest-programs.ts";
 
 export interface XenodClientOptions {
   /** `<state>/xenod.sock`, or a URL with keys. */
@@ -119,6 +121,35 @@ export class XenodClient {
   /** The end of the console's record. */
   log(name: string, bytes = 65_536, signal?: AbortSignal): Promise<string> {
     return this.#client.request({ method: "GET", path: `/v1/domains/${name}/log?bytes=${bytes}`, signal });
+  }
+
+  /** The same of a domain that is still this deployment's. */
+  logOf({ name, deployment }: DomainReference, bytes: number): Promise<string> {
+    return this.#client.request({
+      method: "GET",
+      path: `/v1/domains/${name}/log?bytes=${bytes}&deployment=${deployment}`,
+    });
+  }
+
+  /** Brings a program's tar into a running guest: see xenod/programs. */
+  async layProgram({ name, deployment }: DomainReference, id: string, base64: string, signal?: AbortSignal) {
+    const body = { deployment, base64 };
+    await this.#client.request({ method: "PUT", path: `/v1/domains/${name}/programs/${id}`, body, signal });
+  }
+
+  /** All programs that the guest is to know of; how those of them ended that did. */
+  assignPrograms(
+    { name, deployment }: DomainReference,
+    programs: readonly AssignedProgram[],
+    signal?: AbortSignal,
+  ): Promise<(ProgramOutcome | null)[]> {
+    const body = { deployment, programs };
+    return this.#client.request({ method: "PUT", path: `/v1/domains/${name}/programs`, body, signal });
+  }
+
+  programOutput({ name, deployment }: DomainReference, id: string, bytes: number): Promise<ProgramOutput> {
+    const path = `/v1/domains/${name}/programs/${id}/output?bytes=${bytes}&deployment=${deployment}`;
+    return this.#client.request({ method: "GET", path });
   }
 
   /** Boots a domain that ended, from its journal. */

@@ -24,7 +24,7 @@ export function addDomainRoutes(api: FastifyInstance, server: XenoServer): void 
     "/v1/domains/:name/log",
     { schema: { summary: "The end of what its console printed, as text", params, querystring: schemas.LogQuery } },
     async ({ params, query }, reply) => {
-      const text = await server.readConsoleLog(params.name, query.bytes);
+      const text = await server.readConsoleLog(params.name, query);
       return reply.type("text/plain; charset=utf-8").send(text);
     },
   );

@@ -5,6 +5,9 @@ import { domainNamePattern, layerUrl } from "../daemon/deployment.ts";
 export const DomainParameters = Type.Object({ name: Type.String({ pattern: domainNamePattern }) });
 export type DomainParameters = Static<typeof DomainParameters>;
 
+/** As its client chose it: says which domain is meant, should another one have its name by now. */
+export const deploymentId = Type.String({ pattern: "^[A-Za-z0-9_-]{8,64}$" });
+
 export const TaskParameters = Type.Object({ id: Type.String({ pattern: "^[0-9a-f-]{36}$" }) });
 export type TaskParameters = Static<typeof TaskParameters>;
 
@@ -45,7 +48,10 @@ export type DrainingBody = Static<typeof DrainingBody>;
 export const TreeQuery = Type.Object({ url: Type.String(layerUrl) });
 export type TreeQuery = Static<typeof TreeQuery>;
 
-export const LogQuery = Type.Object({ bytes: Type.Integer({ minimum: 1, maximum: 1_048_576, default: 65_536 }) });
+export const LogQuery = Type.Object({
+  bytes: Type.Integer({ minimum: 1, maximum: 1_048_576, default: 65_536 }),
+  deployment: Type.Optional(deploymentId),
+});
 export type LogQuery = Static<typeof LogQuery>;
 
 /** A Debian guest under TCG needs some of it. */

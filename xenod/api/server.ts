@@ -19,6 +19,7 @@ import { addDomainRoutes } from "./domain-routes.ts";
 import { createMetrics } from "./metrics.ts";
 import { addMigrationRoutes } from "./migration-routes.ts";
 import { addPeerRoutes } from "./peer-routes.ts";
+import { addProgramRoutes } from "./program-routes.ts";
 import { addServerRoutes } from "./server-routes.ts";
 import { upgradeToStream } from "./streams.ts";
 import { addTaskRoutes } from "./task-routes.ts";
@@ -100,6 +101,7 @@ export async function createApi(
   addCheckpointRoutes(api, server);
   addMigrationRoutes(api, server);
   addPeerRoutes(api, server.receptions);
+  addProgramRoutes(api, server);
   addTaskRoutes(api, server);
   api.get("/v1/openapi.json", { schema: { hide: true } }, async () => api.swagger());
   await api.ready();

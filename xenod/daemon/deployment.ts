@@ -119,6 +119,13 @@ export const deploymentProperties = {
     }),
   ),
   files: Type.Optional(Type.Array(LaidFile, { maxItems: 256 })),
+  programs: Type.Optional(
+    Type.Boolean({
+      description:
+        "Have programs run inside of it later: an agent for that is laid over its root, which systemd starts; another init " +
+        "must start /var/lib/xeno/programs/agent itself. Default: none.",
+    }),
+  ),
   ports: Type.Optional(Type.Array(PublishedPort, { maxItems: 64 })),
   restart: Type.Optional(RestartPolicy),
   follow: Type.Optional(

@@ -106,6 +106,14 @@ export interface DomainRecord {
   ended?: number;
 }
 
+/** Throws `domain-unknown` where another deployment has the name by now. */
+export function requireDeployment({ name, deployment }: DomainRecord, id: string): void {
+  if (deployment.id === id) return;
+  throw new XenoError("domain-unknown", `domain ${name} is of another deployment than ${id}`, {
+    hint: "xeno ps shows those that there are",
+  });
+}
+
 export class DomainRecords {
   readonly #directory: string;
   readonly #onChange: (name: string, record: DomainRecord | undefined) => void;

@@ -1,10 +1,11 @@
 /**
- * The files that a deployment lays over its guest's root: those that it names, and those that carry its environment and the
- * operator's name servers. A guest of
+ * The files that a deployment lays over its guest's root: those that it names, and those that carry its environment, the
+ * operator's name servers, and the agent that runs programs where it asks for that. A guest of
  * any kind can read `/etc/xeno/environment` as a shell does; systemd gives it to all of its services (systemd-system.conf(5)).
  */
 import { XenoError } from "../../cowfs/errors.ts";
 import type { FileToLay } from "../file-server/protocol.ts";
+import { composeAgentFiles } from "../programs/agent-files.ts";
 import type { Deployment, LaidFile } from "./deployment.ts";
 
 /** Of all files of a deployment: its record holds them. */
@@ -12,7 +13,7 @@ const maxBytes = 512 * 1024;
 
 /** Throws `files-invalid`. */
 export function composeGuestFiles(
-  { files = [], environment = {} }: Deployment,
+  { files = [], environment = {}, programs = false }: Deployment,
   nameServers: readonly string[] = [],
 ): FileToLay[] {
   const variables = Object.entries(environment);
@@ -28,7 +29,8 @@ export function composeGuestFiles(
     content: nameServers.map((address) => `nameserver ${address}\n`).join(""),
   };
   // A file of the client's own comes last, and stays.
-  const laid = [...(nameServers.length > 0 ? [resolver] : []), ...ofEnvironment, ...files].map(toLay);
+  const agent = programs ? composeAgentFiles() : [];
+  const laid = [...(nameServers.length > 0 ? [resolver] : []), ...ofEnvironment, ...agent, ...files].map(toLay);
   const bytes = laid.reduce((sum, { base64 }) => sum + Buffer.byteLength(base64, "base64"), 0);
   if (bytes <= maxBytes) return laid;
   throw new XenoError("files-invalid", `the files of a deployment hold ${bytes} bytes, and may hold ${maxBytes}`, {

@@ -29,6 +29,8 @@ import type { Hypervisor } from "../hypervisors/hypervisor.ts";
 import { loadServerIdentity, serverKeys } from "../identity/tls-identity.ts";
 import { joinNames } from "../links/namespaces.ts";
 import { MigrationEnds } from "../migration/ends/migration-ends.ts";
+import type { AssignedProgram } from "../programs/assignment.ts";
+import { assignPrograms, type DomainReference, layProgram, readProgramOutput } from "../programs/guest-programs.ts";
 import { countGuestMemory, measureRoom, type Room } from "../resources/admission.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
@@ -36,7 +38,7 @@ import type { PortSettings } from "./admit-ports.ts";
 import { chooseHypervisor } from "./choose-hypervisor.ts";
 import type { DeployedSize, Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
-import { type DomainRecord, DomainRecords } from "./domain-record.ts";
+import { type DomainRecord, DomainRecords, requireDeployment } from "./domain-record.ts";
 import { Draining } from "./draining.ts";
 import { endMoving, haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
 import { EventFeed } from "./event-feed.ts";
@@ -392,9 +394,18 @@ export class XenoServer {
     return describeView(this.#host, name);
   }
 
-  readConsoleLog(name: string, maxBytes: number): Promise<Buffer> {
-    return readConsoleLog(this.#host, name, maxBytes);
+  /** Of this deployment, where one is named. */
+  readConsoleLog(name: string, { bytes, deployment }: { bytes: number; deployment?: string }): Promise<Buffer> {
+    if (deployment !== undefined) requireDeployment(this.#host.records.get(name), deployment);
+    return readConsoleLog(this.#host, name, bytes);
   }
+
+  /** See guest-programs.ts. */
+  readonly programs = {
+    lay: (of: DomainReference, id: string, base64: string) => layProgram(this.#host, of, id, base64),
+    assign: (of: DomainReference, all: readonly AssignedProgram[]) => assignPrograms(this.#host, of, all),
+    readOutput: (of: DomainReference, id: string, bytes: number) => readProgramOutput(this.#host, of, id, bytes),
+  };
 
   openConsole(name: string): Promise<Duplex> {
     return openConsole(this.#host, name);

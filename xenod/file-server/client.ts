@@ -6,6 +6,8 @@ import type {
   ExportPreparation,
   ExportSpecification,
   ExportStatus,
+  FileExchange,
+  FileRead,
   FileServerStatus,
   FileToLay,
   Followed,
@@ -51,6 +53,11 @@ export class FileServerClient {
   /** Before the guest first runs: see lay-files.ts. */
   layFiles(id: string, files: readonly FileToLay[], signal?: AbortSignal): Promise<ExportStatus> {
     return this.#client.request({ method: "POST", path: `/exports/${id}/files`, body: files, signal });
+  }
+
+  /** With the root of a guest that runs: see exchange-files.ts. */
+  exchangeFiles(id: string, body: FileExchange, signal?: AbortSignal): Promise<{ read: (FileRead | null)[] }> {
+    return this.#client.request({ method: "POST", path: `/exports/${id}/exchange`, body, signal });
   }
 
   /** Missing is fine. */

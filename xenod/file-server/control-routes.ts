@@ -6,6 +6,7 @@ import {
   ExportPreparation,
   ExportSpecification,
   exportIdPattern,
+  FileExchange,
   type FileServerStatus,
   FileToLay,
   FollowRequest,
@@ -59,6 +60,11 @@ export function addControlRoutes(
     "/exports/:id/files",
     { schema: { ...schema, body: Type.Array(FileToLay, { maxItems: 1000 }) }, bodyLimit: maxFilesBytes },
     async ({ params, body }) => table.layFiles(params.id, body),
+  );
+  server.post<{ Params: Parameters; Body: FileExchange }>(
+    "/exports/:id/exchange",
+    { schema: { ...schema, body: FileExchange }, bodyLimit: maxFilesBytes },
+    async ({ params, body }) => table.exchangeFiles(params.id, body),
   );
 }
 

@@ -23,6 +23,8 @@ import type {
   ExportPreparation,
   ExportSpecification,
   ExportStatus,
+  FileExchange,
+  FileRead,
   FileToLay,
   Followed,
   FollowRequest,
@@ -141,6 +143,11 @@ export class ExportTable {
       await served.layFiles(files);
       return served.status;
     });
+  }
+
+  /** With the root of a guest that runs. */
+  exchangeFiles(id: string, exchange: FileExchange): Promise<{ read: (FileRead | null)[] }> {
+    return this.#queues.run(id, () => this.#find(id).exchangeFiles(exchange));
   }
 
   /** Serves nobody until `serve`. Held already, it tells which connections were cut then. */

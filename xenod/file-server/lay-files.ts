@@ -3,8 +3,8 @@
  * does (snapshots, checkpoints, migration), with no layer of their own.
  *
  * As in a layer, a file takes the place of a file or link of its name. Links on the way are followed, inside the root, and
- * directories that are missing are made. Laid twice, it is the same; it is done before the guest first runs and never after,
- * so that nothing of the guest's is lost.
+ * directories that are missing are made. Laid twice, it is the same. A deployment's files are laid before the guest first runs and
+ * never after, so that nothing of the guest's is lost; what a running guest is told has paths of its own (exchange-files.ts).
  */
 import { FileSystemError, XenoError } from "../../cowfs/errors.ts";
 import { runWithFaults } from "../../cowfs/fault.ts";
@@ -21,16 +21,16 @@ export async function layFiles(
   signal: AbortSignal,
 ): Promise<void> {
   for (const file of files)
-    try {
-      await runWithFaults(() => layFile(fileSystem, file), signal);
-    } catch (cause) {
-      if (!(cause instanceof FileSystemError)) throw cause;
-      throw new XenoError("file-not-laid", `${file.path} cannot be laid over the root: ${cause.message}`, {
-        hint: "choose a path that is no directory, below none that is a file",
-        cause,
-      });
-    }
+    await runWithFaults(() => layFile(fileSystem, file), signal).catch((cause) => refuse(file, cause));
   await fileSystem.sync();
+}
+
+export function refuse({ path }: FileToLay, cause: unknown): never {
+  if (!(cause instanceof FileSystemError)) throw cause;
+  throw new XenoError("file-not-laid", `${path} cannot be laid over the root: ${cause.message}`, {
+    hint: "choose a path that is no directory, below none that is a file, where there is room",
+    cause,
+  });
 }
 
 function layFile(fileSystem: FileSystem, { path, base64, mode, uid, gid }: FileToLay): void {

@@ -80,6 +80,34 @@ export const FileToLay = Type.Object(
 );
 export type FileToLay = Static<typeof FileToLay>;
 
+/** See exchange-files.ts. In this order. */
+export const FileExchange = Type.Object(
+  {
+    laid: Type.Optional(Type.Array(FileToLay, { maxItems: 16 })),
+    kept: Type.Optional(Type.Array(FileToLay, { maxItems: 16 })),
+    read: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            path: Type.String({ pattern: "^/", maxLength: 4095 }),
+            maxBytes: Type.Integer({ minimum: 1, maximum: 1_048_576 }),
+          },
+          { additionalProperties: false },
+        ),
+        { maxItems: 64 },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type FileExchange = Static<typeof FileExchange>;
+
+/** The end of a file, and how long all of it says that it is. */
+export interface FileRead {
+  readonly size: number;
+  readonly base64: string;
+}
+
 export const exportIdPattern = "^[a-z0-9-]{1,40}$";
 
 /** When things first happened, in ms since the epoch; what has not happened yet is absent. Survives restarts. */

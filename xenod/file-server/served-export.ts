@@ -15,6 +15,7 @@ import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { describeError, type ErrorBody } from "../http/json-server.ts";
 import { writeStateFile } from "../state-file.ts";
 import type { BootPull } from "./boot-pull.ts";
+import { exchangeFiles } from "./exchange-files.ts";
 import { layFiles } from "./lay-files.ts";
 import { locateFile } from "./locate-file.ts";
 import { defaultInit, type OpenedExport, openExport } from "./open-export.ts";
@@ -22,6 +23,8 @@ import type {
   ExportEvents,
   ExportSpecification,
   ExportStatus,
+  FileExchange,
+  FileRead,
   FileToLay,
   LayerTree,
   ListenAddress,
@@ -59,6 +62,7 @@ export interface ExportContext {
   log(text: string): void;
 }
 
+const exchangeMs = 20_000;
 const firstPauseMs = 100;
 const maxPauseMs = 5_000;
 
@@ -158,14 +162,23 @@ export class ServedExport {
   }
 
   async layFiles(files: readonly FileToLay[]): Promise<void> {
-    if (this.#opened === undefined)
-      throw new XenoError("export-busy", `export ${this.id} is ${this.#state}`, { hint: "ask again in a moment" });
-    const { union, init } = this.#opened;
+    const { union, init } = this.#requireOpened();
     await layFiles(union, files, this.#ended.signal);
     // Where one of them is the init program itself, the first read of that one is to be told.
     if ((await locateFile(union, this.specification.initPath ?? defaultInit, this.#ended.signal)) === init) return;
     this.keepOpen();
     await this.#recovering;
+  }
+
+  /** What is not here yet of a layer is waited for within a bound: others wait for this one. */
+  async exchangeFiles(exchange: FileExchange): Promise<{ read: (FileRead | null)[] }> {
+    const { union } = this.#requireOpened();
+    return await exchangeFiles(union, exchange, AbortSignal.any([this.#ended.signal, AbortSignal.timeout(exchangeMs)]));
+  }
+
+  #requireOpened(): OpenedExport {
+    if (this.#opened !== undefined) return this.#opened;
+    throw new XenoError("export-busy", `export ${this.id} is ${this.#state}`, { hint: "ask again in a moment" });
   }
 
   get status(): ExportStatus {

@@ -1,8 +1,9 @@
 import { XenoError } from "../../../cowfs/errors.ts";
 import { domainTasks } from "./domain/domain-task.ts";
+import { programTasks } from "./program/program-task.ts";
 import type { TaskManager } from "./task-manager.ts";
 
-export const taskManagers: readonly TaskManager<never>[] = [domainTasks];
+export const taskManagers: readonly TaskManager<never>[] = [domainTasks, programTasks];
 
 /** Throws `task-kind-unknown`. */
 export function findTaskManager(kind: string): TaskManager {

@@ -2,11 +2,14 @@
  * An environment manager that is killed again and again: each life ends at its first change that is kept, now before it is kept,
  * now after it. Whatever its client was doing, it does again.
  */
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { describePublicKey } from "../../../control/credentials/public-key.ts";
 import type { EnvironmentManager } from "../../../control/sessions/environment-manager.ts";
 import { acceptOffer } from "../../../control/sessions/lease.ts";
 import type { Session } from "../../../control/sessions/session.ts";
+import { FileServerClient } from "../../../xenod/file-server/client.ts";
+import { programsDirectory } from "../../../xenod/programs/assignment.ts";
+import { packTar } from "../../templates/import/pack.ts";
 import { poll } from "../../xenod/test-guest.ts";
 import { powerOff, shareMachine } from "./machine.ts";
 import { hourMs, requirements, type Selling, withSelling } from "./selling.ts";
@@ -60,6 +63,15 @@ class Lives {
   }
 }
 
+/** The programs that a domain is told of, a line for each. */
+async function readAssignment(t: ExecutionContext, domain: string): Promise<string> {
+  const fileServer = new FileServerClient(machine().server.stateDirectory);
+  t.teardown(() => fileServer.close());
+  const read = [{ path: `${programsDirectory}/next`, maxBytes: 4096 }];
+  const [file] = (await fileServer.exchangeFiles(domain, { read })).read;
+  return Buffer.from(file!.base64, "base64").toString().trim().split("\n").slice(1, -1).join("\n");
+}
+
 test.serial(
   "killed at every change, a session is charged once for its time, suspended, resumed, changed and ended",
   async (t) => {
@@ -74,13 +86,14 @@ test.serial(
       const tick = (manager: EnvironmentManager) => manager.tick();
       const domain = async () => (await machine().client.domains())[0];
 
+      const asked = { overlay: machine().overlay, programs: true };
       await lives.until(
         (manager) => manager.create(caller, signed, first),
         (manager) => only(manager) !== undefined,
       );
       const { id } = only(await selling.reopen())!;
       await lives.until(
-        (manager) => manager.deploy(caller, id, { id: "web", kind: "domain", asked: { overlay: machine().overlay } }),
+        (manager) => manager.deploy(caller, id, { id: "web", kind: "domain", asked }),
         async (manager) => only(manager)!.tasks[0]?.domain !== undefined && (await domain())?.state === "running",
       );
       t.is((await machine().client.domains()).length, 1);
@@ -98,6 +111,23 @@ test.serial(
       selling.pass(25_000);
       await lives.until(tick, (manager) => only(manager)!.paid > 30);
 
+      // A program is told of to its domain, once, however often its tar was laid.
+      const run = { name: "run", mode: 0o755, content: "#!/bin/sh" };
+      const program = { inside: "web", tar: (await packTar([run])).toString("base64") };
+      await lives.until(
+        (manager) => manager.deploy(caller, id, { id: "job", kind: "program", asked: program }),
+        (manager) => only(manager)!.programs?.length === 1,
+      );
+      const { name } = (await domain())!;
+      const [{ request }] = only(await selling.reopen())!.programs!;
+      await lives.until(tick, async () => (await readAssignment(t, name)) === `${request} 3600 1048576 run`);
+      await lives.until(
+        (manager) => manager.endTask(caller, id, "job"),
+        (manager) => only(manager)!.programs![0]?.isEnding,
+      );
+      await lives.until(tick, (manager) => only(manager)!.programs!.length === 0);
+      t.is(await readAssignment(t, name), "");
+
       // Its guest ends; what is deployed anew is matched to it, in a lease that is another meanwhile.
       powerOff(machine(), (await domain())!.name);
       await poll("the guest's end", async () => (await domain())!.state === "stopped");
@@ -113,7 +143,7 @@ test.serial(
         (manager) => only(manager)!.lease.number === 2,
       );
       await lives.until(
-        (manager) => manager.deploy(caller, id, { id: "web2", kind: "domain", asked: { overlay: machine().overlay } }),
+        (manager) => manager.deploy(caller, id, { id: "web2", kind: "domain", asked }),
         (manager) => only(manager)!.tasks[0]!.id === "web2",
       );
       await lives.until(tick, async (manager) => (await domain())!.state === "running" && only(manager)!.isSettled);

@@ -3,9 +3,9 @@ import { type Static, Type } from "typebox";
 import { XenoError } from "../../../../cowfs/errors.ts";
 import { deploymentProperties } from "../../../../xenod/daemon/deployment.ts";
 import { sizeDomain } from "../../share-out.ts";
-import type { TaskManager } from "../task-manager.ts";
+import type { DomainTasks } from "../task-manager.ts";
 
-const { overlay, init, kernelCommandLine, hostname, environment, files, restart, follow, memoryMiB, cpus } =
+const { overlay, init, kernelCommandLine, hostname, environment, files, restart, follow, programs, memoryMiB, cpus } =
   deploymentProperties;
 
 const leastMemoryMiB = 64;
@@ -14,7 +14,7 @@ const leastMemoryMiB = 64;
 export const DomainTask = Type.Object(
   {
     overlay,
-    ...{ init, kernelCommandLine, hostname, environment, files, restart, follow },
+    ...{ init, kernelCommandLine, hostname, environment, files, restart, follow, programs },
     memoryMiB: Type.Optional(memoryMiB),
     cpus: Type.Optional(cpus),
   },
@@ -22,9 +22,10 @@ export const DomainTask = Type.Object(
 );
 export type DomainTask = Static<typeof DomainTask>;
 
-export const domainTasks: TaskManager<DomainTask> = {
+export const domainTasks: DomainTasks<DomainTask> = {
   kind: "domain",
   schema: DomainTask,
+  runsIn: "own-domain",
   takesRest: ({ memoryMiB }) => memoryMiB === undefined,
   describe(asked, { session: { lease }, left, kernel }) {
     const memoryMiB = asked.memoryMiB ?? left.memoryMiB;
