@@ -14,6 +14,7 @@ export const controlUsage = "control [--charges N] [--servers N,N,…] [--json]"
 const cheatedServers = 10;
 const settlementSeconds = [1, 10, 60, 600];
 /** How often it is told how many there are. */
+const toldCharges = 5_000;
 const toldServers = 100_000;
 
 export async function runControl(options: string[], signal: AbortSignal): Promise<number> {
@@ -21,8 +22,10 @@ export async function runControl(options: string[], signal: AbortSignal): Promis
   const machine = await describeMachine();
   const parent = findHome().at("bench");
   await mkdir(parent, { recursive: true });
-  tell(`${charges} charges`);
-  const charged = await measureCharges(parent, charges, signal);
+  const tellCharges = (made: number) => {
+    if (made % toldCharges === 0) tell(`${made} of ${charges} charges are made`);
+  };
+  const charged = await measureCharges(parent, charges, { signal, onProgress: tellCharges });
   const exposures = [];
   for (const seconds of settlementSeconds) {
     tell(`one order at ${cheatedServers} XenoServers that settle every ${seconds} s`);

@@ -26,7 +26,12 @@ const connections = 64;
 /** A proof is good for a minute: so many are signed in a few seconds, and sent. */
 const batch = 1000;
 
-export async function measureCharges(parent: string, charges: number, signal: AbortSignal): Promise<ChargesMeasured> {
+/** Rejects with what the signal says. `onProgress` is told how many were made. */
+export async function measureCharges(
+  parent: string,
+  charges: number,
+  { signal, onProgress }: { readonly signal: AbortSignal; onProgress(made: number): void },
+): Promise<ChargesMeasured> {
   const directory = await fs.mkdtemp(path.join(parent, "xeno-bench-control-"));
   const port = await choosePort();
   const address = `http://127.0.0.1:${port}`;
@@ -44,6 +49,7 @@ export async function measureCharges(parent: string, charges: number, signal: Ab
     let seconds = 0;
     let cpu = 0;
     for (let first = 0; first < charges; first += batch) {
+      onProgress(first);
       const requests = await signCharges(address, order, serverKey!, first, Math.min(batch, charges - first));
       const before = await readCpu(child.pid!);
       const started = performance.now();

@@ -217,6 +217,8 @@ export class Ledger {
       .selectFrom("transfers")
       .select("sequence")
       .orderBy("sequence", "desc")
+      // `executeTakeFirst` reads all that the query finds.
+      .limit(1)
       .executeTakeFirst();
     const made: TransferTable = { sequence: (last?.sequence ?? 0) + 1, at: this.#now(), ...row };
     await database.insertInto("transfers").values(made).execute();

@@ -1,4 +1,6 @@
 import test from "ava";
+import { CommitQueue } from "../../../control/database/commit-queue.ts";
+import { Ledger } from "../../../control/ledger/ledger.ts";
 import { formatMoney, parseMoney } from "../../../control/ledger/money.ts";
 import fc from "../../property.ts";
 import { LedgerModel, type Operation } from "./model.ts";
@@ -44,6 +46,24 @@ test("a transfer that is asked for again is the same one, and another of its id 
     );
     await t.throwsAsync(ledger.transfer({ ...asked, amount: 6 }), { code: "transfer-conflict" });
     t.like(await ledger.balance("a"), { posted: 5, available: 5 });
+  });
+});
+
+test("a transfer reads no more of a ledger that has many than of one that has few", async (t) => {
+  await openScratch(async ({ database }) => {
+    let most = 0;
+    const counting = database.withPlugin({
+      transformQuery: ({ node }) => node,
+      async transformResult({ result }) {
+        most = Math.max(most, result.rows.length);
+        return result;
+      },
+    });
+    const ledger = await Ledger.open(new CommitQueue(counting));
+    await ledger.openAccount("a");
+    for (let id = 1; id <= 20; id++) await ledger.transfer({ id: `${id}`, debit: "outside", credit: "a", amount: 1 });
+    t.is(most, 1);
+    t.is((await ledger.list({})).length, 20);
   });
 });
 
