@@ -39,6 +39,8 @@ esac
   },
 } as const;
 
+const pollDeadlineMs = 120_000;
+
 type DeviceKind = keyof typeof devices;
 
 function composeInit(kind: DeviceKind): string {
@@ -95,21 +97,34 @@ export async function prepareGuest(
 }
 
 /** Polls until the console's record holds the text so many times. */
-export async function waitForConsole(directory: string, text: string, times = 1): Promise<void> {
-  await poll(`${times} of "${text}" on the console`, async () => {
+export async function waitForConsole(
+  directory: string,
+  text: string,
+  times = 1,
+  deadlineMs = pollDeadlineMs,
+): Promise<void> {
+  const isSo = async () => {
     const record = await readFile(join(directory, "console.log"), "latin1").catch(() => "");
     return record.split(text).length > times;
-  });
+  };
+  await poll(`${times} of "${text}" on the console`, isSo, deadlineMs);
 }
 
 /** Types at a guest's shell. */
 export class GuestShell {
   readonly #console: Duplex;
+  readonly #patienceMs: number;
   #output = "";
   #commands = 0;
 
-  /** `console`: where it is not a QEMU's. */
-  constructor(t: ExecutionContext, directory: string, console: Duplex = openConsole(directory)) {
+  /** `console`: where it is not a QEMU's. `patienceMs`: of one command. */
+  constructor(
+    t: ExecutionContext,
+    directory: string,
+    console: Duplex = openConsole(directory),
+    patienceMs = pollDeadlineMs,
+  ) {
+    this.#patienceMs = patienceMs;
     this.#console = console.setEncoding("latin1");
     this.#console.on("data", (text: unknown) => {
       this.#output += text;
@@ -128,7 +143,7 @@ export class GuestShell {
     this.#output = "";
     this.type(`${command}; echo "${mark} $?"`);
     const pattern = new RegExp(`^(.*)${mark} (\\d+)\\r?\\n`, "ms");
-    await poll(`the guest's answer to: ${command}`, async () => pattern.test(this.#output));
+    await poll(`the guest's answer to: ${command}`, async () => pattern.test(this.#output), this.#patienceMs);
     const [, output, status] = pattern.exec(this.#output)!;
     return { status: Number(status), output: output.replaceAll("\r", "") };
   }
@@ -138,7 +153,7 @@ export class GuestShell {
   }
 }
 
-export async function poll(what: string, isSo: () => Promise<boolean>, deadlineMs = 120_000): Promise<void> {
+export async function poll(what: string, isSo: () => Promise<boolean>, deadlineMs = pollDeadlineMs): Promise<void> {
   const end = performance.now() + deadlineMs;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);

@@ -36,11 +36,22 @@ export function testHypervisor(name: string, subject: Subject): void {
       await run(t, AbortSignal.timeout(deadlineMs));
     });
 
+  const patienceMs = deadlineMs / 2;
+  const waitUntilUp = (directory: string, times = 1) => waitForConsole(directory, "guest is up", times, patienceMs);
+  const waitFor = (what: string, isSo: () => Promise<boolean>) => poll(what, isSo, patienceMs);
+  const openShell = (t: ExecutionContext, directory: string, domain: Domain) =>
+    new GuestShell(t, directory, domain.openConsole(), patienceMs);
+
+  async function runs(t: ExecutionContext, domain: Domain, shell: GuestShell): Promise<void> {
+    await waitFor("the guest to run again", async () => (await domain.state()) === "running");
+    t.deepEqual(await shell.run("echo $word"), { status: 0, output: "kept\n" });
+  }
+
   async function boot(t: ExecutionContext, specification: DomainSpecification, signal: AbortSignal) {
     const domain = await hypervisor.create(specification, signal);
     await domain.unpause();
-    await waitForConsole(specification.directory, "guest is up");
-    return { domain, shell: new GuestShell(t, specification.directory, domain.openConsole()) };
+    await waitUntilUp(specification.directory);
+    return { domain, shell: openShell(t, specification.directory, domain) };
   }
 
   define("a domain is created paused, runs, pauses, reboots, is found again and powers off", async (t, signal) => {
@@ -51,7 +62,7 @@ export function testHypervisor(name: string, subject: Subject): void {
     t.is(await readFile(join(directory, "console.log"), "utf8"), "");
     await t.throwsAsync(hypervisor.create(specification, signal), { code: "domain-exists" });
     await created.unpause();
-    await waitForConsole(directory, "guest is up");
+    await waitUntilUp(directory);
     t.is(await created.state(), "running");
 
     created.detach();
@@ -60,7 +71,7 @@ export function testHypervisor(name: string, subject: Subject): void {
     t.is(await found.state(), "running");
     await found.pause();
     t.is(await found.state(), "paused");
-    const shell = new GuestShell(t, directory, found.openConsole());
+    const shell = openShell(t, directory, found);
     const answer = shell.run("echo 42");
     await found.unpause();
     t.deepEqual(await answer, { status: 0, output: "42\n" });
@@ -68,20 +79,19 @@ export function testHypervisor(name: string, subject: Subject): void {
     let reboots = 0;
     found.onReboot(() => reboots++);
     shell.type("reboot -f");
-    await waitForConsole(directory, "guest is up", 2);
-    await poll("the reboot's event", async () => reboots === 1);
+    await waitUntilUp(directory, 2);
+    await waitFor("the reboot's event", async () => reboots === 1);
     await found.pause();
     await found.reboot();
     t.is(await found.state(), "paused", "a paused one is reset and stays paused");
     await found.unpause();
-    await waitForConsole(directory, "guest is up", 3);
-    await poll("the second reboot's event", async () => reboots === 2);
+    await waitUntilUp(directory, 3);
+    await waitFor("the second reboot's event", async () => reboots === 2);
 
     const { cpuMs, memoryBytes } = await found.usage();
     t.true(cpuMs > 0 && memoryBytes > 0, `${cpuMs} ms, ${memoryBytes} bytes`);
-    const started = performance.now();
-    await found.shutdown(60_000, signal);
-    t.true(performance.now() - started < 50_000);
+    // Were it not heard, the row would end before its grace does.
+    await found.shutdown(2 * deadlineMs, signal);
     t.is(await found.ended(), "stopped");
     t.is(await found.state(), "stopped");
     t.is(await hypervisor.find("web", directory), undefined);
@@ -112,7 +122,7 @@ export function testHypervisor(name: string, subject: Subject): void {
       domain.detach();
       shell.type(command);
       // (H2) Some Xenod comes, once it has happened.
-      await poll("the guest's end", async () => {
+      await waitFor("the guest's end", async () => {
         // The Xenod before may not have let go yet: the daemon asks again as well.
         const found = await hypervisor.find("alone", directory).catch((error) => {
           t.is(error.code, "domain-busy");
@@ -168,7 +178,7 @@ export function testHypervisor(name: string, subject: Subject): void {
       const restored = await hypervisor.restore(specification, createReadStream(image), platform, signal);
       t.is(await restored.state(), "paused");
       await restored.unpause();
-      const there = new GuestShell(t, specification.directory, restored.openConsole());
+      const there = openShell(t, specification.directory, restored);
       t.deepEqual(await there.run("echo $word"), { status: 0, output: "kept\n" });
       await restored.destroy();
     }
@@ -270,15 +280,10 @@ export function testHypervisor(name: string, subject: Subject): void {
     t.deepEqual([await found.state(), await arrived.state()], ["paused", "paused"]);
     await found.destroy();
     await arrived.unpause();
-    const moved = new GuestShell(t, there.directory, arrived.openConsole());
+    const moved = openShell(t, there.directory, arrived);
     t.deepEqual(await moved.run("echo $word"), { status: 0, output: "kept\n" });
     await arrived.destroy();
   });
-}
-
-async function runs(t: ExecutionContext, domain: Domain, shell: GuestShell): Promise<void> {
-  await poll("the guest to run again", async () => (await domain.state()) === "running");
-  t.deepEqual(await shell.run("echo $word"), { status: 0, output: "kept\n" });
 }
 
 async function scratch(t: ExecutionContext): Promise<string> {

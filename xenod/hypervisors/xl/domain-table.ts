@@ -11,21 +11,42 @@ import { type RunXl, runXl } from "./run-xl.ts";
 /** `undefined`: no such domain. */
 type Listener = (domain: ListedDomain | undefined) => void;
 
-const slowPollMs = 5_000;
+const slowPollMs = 15_000;
 const restartPauseMs = 500;
 
 export class DomainTable {
   readonly #listeners = new Map<Listener, string>();
   readonly #run: RunXl;
   #watching: AbortController | undefined;
-  #reading: Promise<ListedDomain[]> | undefined;
+  #running: Promise<ListedDomain[]> | undefined;
+  #next: Promise<ListedDomain[]> | undefined;
 
   constructor(run: RunXl = runXl) {
     this.#run = run;
   }
 
-  /** Every domain that is not being taken down. Asked while an answer is under way, it is asked again after that. */
-  async read(): Promise<ListedDomain[]> {
+  /** Every domain that is not being taken down, as it is now or later. */
+  read(): Promise<ListedDomain[]> {
+    if (this.#running === undefined) return this.#begin();
+    // What happened since the running question was asked is in the next answer only: all who ask meanwhile share that.
+    this.#next ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        return this.#begin();
+      });
+    return this.#next;
+  }
+
+  #begin(): Promise<ListedDomain[]> {
+    const running = this.#ask().finally(() => {
+      this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+
+  async #ask(): Promise<ListedDomain[]> {
     const text = await this.#run(["list", "-v"], { purpose: "listing Xen's domains" });
     return parseList(text).filter(({ isDying }) => !isDying);
   }
@@ -80,17 +101,11 @@ export class DomainTable {
   }
 
   async #tell(): Promise<void> {
-    const isFirst = this.#reading === undefined;
-    // What happened after the running question was asked is in the next answer only.
-    const reading = isFirst ? this.read() : this.#reading!.catch(() => []).then(() => this.read());
-    this.#reading = reading;
     try {
-      const domains = await reading;
+      const domains = await this.read();
       for (const [listener, uuid] of [...this.#listeners]) listener(domains.find((domain) => domain.uuid === uuid));
     } catch {
       // Nothing is concluded from an answer that did not come.
-    } finally {
-      if (this.#reading === reading) this.#reading = undefined;
     }
   }
 }

@@ -90,8 +90,8 @@ const libxlRecords = { end: 0, libxcContext: 1 } as const;
 /** libxc's records: the end, and the first that is written once the guest has stopped and its last pages are. */
 const libxcRecords = { end: 0, x86TscInfo: 9 } as const;
 
-/** Follows what xl sends, byte by byte in any cut, and says which of it is libxl's stream. */
-export class SentStream {
+/** Follows libxl's stream, byte by byte in any cut. What comes from xl itself begins with its header, which is taken off. */
+export class ImageStream {
   #expected: { readonly bytes: number; take(bytes: Buffer): void };
   #partial = Buffer.alloc(0);
   /** Bytes of a record's body that are still to come. */
@@ -100,16 +100,30 @@ export class SentStream {
   isStopped = false;
   isEnded = false;
 
-  constructor() {
-    this.#expected = { bytes: xlHeaderBytes, take: (bytes) => this.#takeXlHeader(bytes) };
+  readonly #isFromXl: boolean;
+
+  constructor(from: "xl" | "image") {
+    this.#isFromXl = from === "xl";
+    this.#expected = this.#isFromXl
+      ? { bytes: xlHeaderBytes, take: (bytes) => this.#takeXlHeader(bytes) }
+      : this.#libxlHeader;
   }
 
-  /** The part of `chunk` that is to be sent on. Throws `save-failed` where xl's stream is of another kind. */
+  /** All of libxl's stream. Throws as `push` does, also where the chunks end before the stream. */
+  async *pass(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) yield* this.push(chunk);
+    if (!this.isEnded) throw this.#refuse("less than the domain's memory");
+  }
+
+  /**
+   * The part of `chunk` that is libxl's stream. Throws where that is of another kind, or goes on after its end: `save-failed` if xl
+   * sent it, `image-damaged` if it was kept.
+   */
   push(chunk: Buffer): Buffer[] {
     const out: Buffer[] = [];
     let rest = chunk;
     while (rest.length > 0) {
-      if (this.isEnded) throw unexpected("more after its end");
+      if (this.isEnded) throw this.#refuse("more after its end");
       if (this.#skip > 0) {
         const body = rest.subarray(0, this.#skip);
         if (this.#skipsOut) out.push(body);
@@ -133,17 +147,21 @@ export class SentStream {
 
   #takeXlHeader(bytes: Buffer): void {
     if (!bytes.subarray(0, 32).equals(xlMagic) || bytes.readUInt32LE(32) !== byteOrder)
-      throw unexpected("no header of xl's");
+      throw this.#refuse("no header of xl's");
     const configurationBytes = bytes.readUInt32LE(44);
-    if (configurationBytes > maxConfigurationBytes) throw unexpected("a configuration without an end");
+    if (configurationBytes > maxConfigurationBytes) throw this.#refuse("a configuration without an end");
     this.#skip = configurationBytes;
     this.#skipsOut = configurationBytes === 0;
-    this.#expected = { bytes: 16, take: (header) => this.#takeLibxlHeader(header) };
+    this.#expected = this.#libxlHeader;
+  }
+
+  get #libxlHeader() {
+    return { bytes: 16, take: (header: Buffer) => this.#takeLibxlHeader(header) };
   }
 
   #takeLibxlHeader(bytes: Buffer): void {
     if (bytes.toString("latin1", 0, 8) !== "LibxlFmt" || bytes.readUInt32BE(8) !== 2)
-      throw unexpected("no stream of libxl's");
+      throw this.#refuse("no stream of libxl's");
     this.#expectLibxlRecord();
   }
 
@@ -172,13 +190,14 @@ export class SentStream {
       },
     };
   }
+
+  #refuse(what: string): XenoError {
+    if (!this.#isFromXl) return damaged(`it holds ${what}`);
+    return new XenoError("save-failed", `xl sent ${what}`, { hint: "this driver knows the streams of Xen 4.17" });
+  }
 }
 
 /** Bodies of records end at a multiple of 8 bytes. */
 function pad(bytes: number): number {
   return Math.ceil(bytes / 8) * 8;
-}
-
-function unexpected(what: string): XenoError {
-  return new XenoError("save-failed", `xl sent ${what}`, { hint: "this driver knows the streams of Xen 4.17" });
 }

@@ -15,7 +15,7 @@ import { systemEnvironment } from "../../system-path.ts";
 import type { DomainSpecification, OutgoingMigration } from "../hypervisor.ts";
 import { domainFiles } from "./configuration.ts";
 import { composeHolder, endHolder } from "./holder.ts";
-import { composeHead, composeXlHeader, type ImageHead, readHead, SentStream } from "./image-stream.ts";
+import { composeHead, composeXlHeader, type ImageHead, ImageStream, readHead } from "./image-stream.ts";
 import { explain, missing, runXl } from "./run-xl.ts";
 
 const settleMs = 300_000;
@@ -38,8 +38,10 @@ export async function saveMemory(xenName: string, head: ImageHead, to: Writable,
   ended.catch(() => {});
   let failure: unknown;
   to.write(composeHead(head));
-  const sent = forward(saver.stdout!, to, signal).catch((error) => {
-    failure = error;
+  const stream = new ImageStream("xl");
+  const sent = pipeline(saver.stdout!, (chunks) => stream.pass(chunks), to, { signal, end: false }).catch((error) => {
+    // Cut short by xl, which says why.
+    if (!saver.stdout!.readableEnded) failure = error;
     // xl notices at its next write, and runs the guest on.
     saver.stdout!.destroy();
   });
@@ -48,7 +50,7 @@ export async function saveMemory(xenName: string, head: ImageHead, to: Writable,
   });
   await sent;
   await ended;
-  const isSaved = (await status).trim() === "0";
+  const isSaved = (await status).trim() === "0" && stream.isEnded;
   if (isSaved && failure === undefined) {
     to.end();
     return await finished(to, { signal });
@@ -56,20 +58,6 @@ export async function saveMemory(xenName: string, head: ImageHead, to: Writable,
   to.destroy();
   signal.throwIfAborted();
   throw failure ?? saveFailed(xenName, await said);
-}
-
-/** Copies to the end of `from`, and leaves `to` open. */
-async function forward(from: Readable, to: Writable, signal: AbortSignal): Promise<void> {
-  const filter = new SentStream();
-  await pipeline(
-    from,
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) yield* filter.push(chunk);
-      if (!filter.isEnded) throw new XenoError("save-failed", "xl ended before the domain's memory did");
-    },
-    to,
-    { signal, end: false },
-  );
 }
 
 /** Begins to send a running domain's memory. Rejects where xl does not begin; then everything is as before. */
@@ -92,7 +80,7 @@ export async function beginMove(
   const said = collect(mover.stderr!);
   const ended = once(mover, "exit");
   ended.catch(() => {});
-  const filter = new SentStream();
+  const stream = new ImageStream("xl");
   const stopped = Promise.withResolvers<void>();
   stopped.promise.catch(() => {});
   const incoming = mover.stdio[3] as Socket;
@@ -101,9 +89,9 @@ export async function beginMove(
     incoming,
     async function* (chunks: AsyncIterable<Buffer>) {
       for await (const chunk of chunks) {
-        yield* filter.push(chunk);
-        if (filter.isStopped) stopped.resolve();
-        if (filter.isEnded) return;
+        yield* stream.push(chunk);
+        if (stream.isStopped) stopped.resolve();
+        if (stream.isEnded) return;
       }
       throw new XenoError("save-failed", "xl ended before the domain's memory did");
     },
@@ -163,7 +151,10 @@ export async function restoreMemory(
   const stop = new AbortController();
   into.write(composeXlHeader());
   let broken: unknown;
-  const feeding = pipeline(image, into, { signal: AbortSignal.any([signal, stop.signal]) }).catch((error) => {
+  const stream = new ImageStream("image");
+  const feeding = pipeline(image, (chunks) => stream.pass(chunks), into, {
+    signal: AbortSignal.any([signal, stop.signal]),
+  }).catch((error) => {
     if (stop.signal.aborted || error.code === "EPIPE" || error.code === "ECONNRESET") return;
     broken = error;
     killGroup(restorer);

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import test from "ava";
-import { composeHead, composeXlHeader, readHead, SentStream } from "../../../../xenod/hypervisors/xl/image-stream.ts";
+import { composeHead, composeXlHeader, ImageStream, readHead } from "../../../../xenod/hypervisors/xl/image-stream.ts";
 
 /** What xl sends for a guest: its own header, a configuration, and libxl's stream around libxc's. */
 function composeSent({ configuration = '{"type": "pvh"}', stopsAt = true } = {}): { xl: Buffer; libxl: Buffer } {
@@ -34,7 +34,7 @@ test("of what xl sends, libxl's stream goes on and the configuration does not, w
     const { xl, libxl } = composeSent({ configuration });
     const sent = Buffer.concat([xl, libxl]);
     for (const size of [1, 3, 8, 47, sent.length]) {
-      const stream = new SentStream();
+      const stream = new ImageStream("xl");
       const out: Buffer[] = [];
       for (let at = 0; at < sent.length; at += size) {
         t.false(stream.isEnded);
@@ -48,7 +48,7 @@ test("of what xl sends, libxl's stream goes on and the configuration does not, w
 
 test("the guest has stopped when what follows its last pages is sent", (t) => {
   const { xl, libxl } = composeSent();
-  const stream = new SentStream();
+  const stream = new ImageStream("xl");
   stream.push(xl);
   const stop = libxl.indexOf("tsc.") - 8;
   stream.push(libxl.subarray(0, stop + 7));
@@ -67,7 +67,21 @@ test("what is no stream of xl's, or goes on after its end, is refused", (t) => {
     endless,
     Buffer.concat([xl, libxl, Buffer.from("more")]),
   ];
-  for (const bytes of cases) t.throws(() => new SentStream().push(bytes), { code: "save-failed" });
+  for (const bytes of cases) t.throws(() => new ImageStream("xl").push(bytes), { code: "save-failed" });
+});
+
+test("an image that is cut short, goes on after its end, or is none is damaged; a whole one passes as it is", async (t) => {
+  const { libxl } = composeSent();
+  const pass = (...chunks: Buffer[]) => Readable.from(new ImageStream("image").pass(Readable.from(chunks))).toArray();
+  t.deepEqual(Buffer.concat(await pass(libxl.subarray(0, 9), libxl.subarray(9))), libxl);
+  for (const chunks of [
+    [],
+    [libxl.subarray(0, -1)],
+    [libxl, Buffer.from("m")],
+    [Buffer.concat([libxl, Buffer.from("more")])],
+    [Buffer.alloc(100, "no image")],
+  ])
+    await t.throwsAsync(pass(...chunks), { code: "image-damaged" });
 });
 
 test("an image's head is read off, and the rest goes on", async (t) => {

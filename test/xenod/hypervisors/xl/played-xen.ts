@@ -20,6 +20,8 @@ const head = "Name ID Mem VCPUs\tState\tTime(s) UUID Reason-Code\tSecurity Label
 
 export class PlayedXen {
   domains: PlayedDomain[] = [];
+  /** How often it was asked for its domains. */
+  lists = 0;
   /** What was run, without questions. */
   readonly commands: string[] = [];
   /** Fails the next command of this name, after what it did. */
@@ -31,6 +33,7 @@ export class PlayedXen {
   readonly run: RunXl = async (options) => {
     const [command, ...rest] = options;
     if (command === "list") {
+      this.lists++;
       const { nextList } = this;
       this.nextList = undefined;
       if (nextList !== undefined) await nextList;

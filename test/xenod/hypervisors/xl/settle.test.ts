@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import type { DomainSpecification } from "../../../../xenod/hypervisors/hypervisor.ts";
 import { identify } from "../../../../xenod/hypervisors/xl/configuration.ts";
@@ -78,9 +79,29 @@ test("who asks while what has ended is taken down is told why it ended", async (
   const gone = Promise.withResolvers<void>();
   xen.nextList = gone.promise;
   const asked = found.state();
-  t.is(await found.ended(), "stopped");
+  await turn();
+  xen.domains = [];
   gone.resolve();
   t.is(await asked, "stopped");
+  t.is(await found.ended(), "stopped");
+});
+
+test("those who ask while xl answers share the answer after it", async (t) => {
+  const { xen, hypervisor, specification } = await prepare(t);
+  const domain = await hypervisor.create(specification, signal);
+  t.teardown(() => domain.detach());
+  const slow = Promise.withResolvers<void>();
+  xen.nextList = slow.promise;
+  // Whoever asks next is kept waiting; what happens meanwhile is in the answer that the others share.
+  const first = domain.state();
+  await poll("the question", async () => xen.nextList === undefined);
+  const others = Array.from({ length: 20 }, () => domain.state());
+  const before = xen.lists;
+  slow.resolve();
+  xen.domains[0].isPaused = false;
+  await first;
+  t.deepEqual(new Set(await Promise.all(others)), new Set(["running"]));
+  t.true(xen.lists <= before + 2, `${xen.lists - before} for 20`);
 });
 
 test("a domain that was ended behind our back has crashed", async (t) => {
