@@ -3,11 +3,12 @@
  * larger one, with Node and the packages, is made once for each lockfile; the one with our own files at each start.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { cp, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { systemEnvironment } from "../../xenod/system-path.ts";
-import { type WarmOptions, warmNode } from "./warm-node.ts";
+import { bundlePrograms } from "./bundle-programs.ts";
+import { dom0Programs, warmNode } from "./warm-node.ts";
 
 const checkout = join(import.meta.dirname, "..", "..");
 const sources = [
@@ -41,7 +42,7 @@ export async function makePackagesDisk(directory: string, signal: AbortSignal): 
   const scratch = `${disk}.${process.pid}.tmp`;
   try {
     const mountPoints = ["-p", ".cache d 755 0 0", "-p", ".cache/xenoserver d 755 0 0"];
-    await pack(["node_modules"], scratch, [...mountPoints, "-e", ...unneeded], signal);
+    await pack(checkout, ["node_modules"], scratch, [...mountPoints, "-e", ...unneeded], signal);
     await rename(scratch, disk);
   } finally {
     await rm(scratch, { force: true });
@@ -51,25 +52,60 @@ export async function makePackagesDisk(directory: string, signal: AbortSignal): 
   return disk;
 }
 
-/**
- * Packs our files as they are now, with an empty node_modules to mount the other disk on, and `compile-cache` (warm-node.ts). What
- * compiling makes is kept in `directory`.
- */
-export async function makeSourcesDisk(
-  disk: string,
-  directory: string,
-  signal: AbortSignal,
-  warming: WarmOptions = {},
-): Promise<void> {
-  const cache = join(directory, "compile-cache");
-  await warmNode(cache, warming, signal);
-  await rm(disk, { force: true });
-  await pack([...sources, cache], disk, ["-p", "node_modules d 755 0 0"], signal);
+export interface SourcesOptions {
+  /** Bundled as well. */
+  readonly programs?: readonly string[];
+  /** Started beforehand as well, with options, so that they are compiled. */
+  readonly warmed?: readonly (readonly string[])[];
+  /** Takes the place of the checkout's package.json. */
+  readonly description?: string;
 }
 
-async function pack(from: readonly string[], disk: string, options: readonly string[], signal: AbortSignal) {
-  await execa("mksquashfs", [...from, disk, ...plain, ...options], {
-    cwd: checkout,
+/** The disk with our own files is of one size, whatever is on it: a dom0 that was booted before knows no other. */
+export const sourcesMiB = 96;
+
+/** Packs our files as they are now, with an empty node_modules to mount the other disk on, and `compile-cache` (warm-node.ts). */
+export async function makeSourcesDisk(
+  disk: string,
+  signal: AbortSignal,
+  { programs = [], warmed = [], description }: SourcesOptions = {},
+): Promise<void> {
+  const staged = `${disk}.staged`;
+  try {
+    await rm(staged, { recursive: true, force: true });
+    for (const name of sources) await cp(join(checkout, name), join(staged, name), { recursive: true });
+    if (description !== undefined) await writeFile(join(staged, "package.json"), description);
+    await bundlePrograms([...dom0Programs, ...programs], staged);
+    for (const name of ["node_modules", "compile-cache"]) await mkdir(join(staged, name));
+    await warmNode(staged, warmed, signal);
+    await rm(disk, { force: true });
+    await pack(staged, await readdir(staged), disk, [], signal);
+    await growDisk(disk);
+  } finally {
+    await rm(staged, { recursive: true, force: true });
+  }
+}
+
+/** Makes it that large, with what is in it. */
+export async function growDisk(disk: string): Promise<void> {
+  const file = await open(disk, "a");
+  try {
+    if ((await file.stat()).size > sourcesMiB * 1024 * 1024) throw new RangeError(`${disk} is above ${sourcesMiB} MiB`);
+    await file.truncate(sourcesMiB * 1024 * 1024);
+  } finally {
+    await file.close();
+  }
+}
+
+async function pack(
+  directory: string,
+  names: readonly string[],
+  disk: string,
+  options: readonly string[],
+  signal: AbortSignal,
+) {
+  await execa("mksquashfs", [...names, disk, ...plain, ...options], {
+    cwd: directory,
     env: systemEnvironment,
     stdin: "ignore",
     cancelSignal: signal,

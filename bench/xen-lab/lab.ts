@@ -12,10 +12,11 @@ import { XenodClient } from "../../xenod/api/client.ts";
 import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { createKey, type PublicKeyText, trustKey } from "../../xenostore/keys/key-ring.ts";
+import { bootDom0 } from "./booted-dom0.ts";
 import { makeSourcesDisk } from "./checkout-disks.ts";
 import { Dom0Shell } from "./dom0-shell.ts";
-import { buildImages } from "./images.ts";
-import { apiPortInside, linkAddress, startXenHost, xenHostFiles } from "./xen-host.ts";
+import { buildImages, type ImageBuild } from "./images.ts";
+import { apiPortInside, linkAddress, linkMac, startXenHost, xenHostFiles } from "./xen-host.ts";
 
 export interface LabOptions {
   /** `xen-lab` of the user's state: holds the images. */
@@ -49,11 +50,17 @@ export const callerKey = "lab";
 const names = ["a", "b"];
 const recordFile = "hosts.json";
 
+/** Makes what hosts are started from, or finds it made. */
+export async function buildLab(build: ImageBuild) {
+  const images = await buildImages(build);
+  return { images, ...(await bootDom0(images, build)) };
+}
+
 /** Settles when each dom0 is up; `connectXenod` waits for Xenod. What an earlier lab left in the directory is ended first. */
 export async function startLab(options: LabOptions): Promise<LabHost[]> {
   const { home, hosts, signal, onProgress, withXenod = true } = options;
   const directory = options.directory ?? join(home, "run");
-  const images = await buildImages({ directory: join(home, "images"), signal, onProgress });
+  const built = await buildLab({ directory: join(home, "images"), signal, onProgress });
   await stopLab(directory);
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -61,7 +68,7 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
   const records: HostRecord[] = [];
   try {
     const sources = join(directory, "sources.squashfs");
-    await makeSourcesDisk(sources, home, signal);
+    await makeSourcesDisk(sources, signal);
     const linkPort = await findFreePort();
     for (const [index, name] of names.slice(0, hosts).entries()) {
       const number = index + 1;
@@ -75,14 +82,14 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
       await writeFile(join(directory, `${name}.json`), JSON.stringify(configuration));
       const apiPort = await findFreePort();
       onProgress(`starting Xen host ${name}`);
-      const child = await startXenHost({ name, number, images, sources, directory, apiPort, linkPort, withXenod });
+      const child = await startXenHost({ ...built, name, number, sources, directory, apiPort, linkPort });
       child.unref();
       const startTime = await readStartTime(child.pid!);
       if (startTime !== undefined) records.push({ name, number, process: child.pid!, startTime, apiPort });
       await writeRecords(directory, records);
     }
     const started = records.map((record) => describeHost(directory, record));
-    await Promise.all(started.map((host, index) => waitForDom0(directory, host, records[index], signal)));
+    await Promise.all(started.map((host, index) => joinLab(directory, host, records[index], withXenod, signal)));
     onProgress("dom0 is up");
     return started;
   } catch (error) {
@@ -140,7 +147,14 @@ async function prepareKeys(directory: string): Promise<void> {
   await trustKey(keys, callerKey, publicKey);
 }
 
-async function waitForDom0(directory: string, host: LabHost, record: HostRecord, signal: AbortSignal): Promise<void> {
+/** Tells a dom0 which host it is. */
+async function joinLab(
+  directory: string,
+  host: LabHost,
+  record: HostRecord,
+  withXenod: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const up = new AbortController();
   const ended = (async () => {
     while ((await readStartTime(record.process)) === record.startTime)
@@ -150,8 +164,14 @@ async function waitForDom0(directory: string, host: LabHost, record: HostRecord,
     throw new XenoError("xen-lab-not-started", `Xen host ${host.name} ended: ${said.join("\n").slice(-3000)}`);
   })();
   ended.catch(() => {});
+  const now = Math.floor(Date.now() / 1000);
+  const words = [host.name, `${host.address}/24`, linkMac(record.number), now, ...(withXenod ? ["xenod"] : [])];
+  const commands = [
+    "mount -t squashfs -o ro /dev/vdb /project",
+    `sh /project/bench/xen-lab/dom0-join.sh ${words.join(" ")}`,
+  ];
   try {
-    await Promise.race([host.shell.require("true", AbortSignal.any([signal, up.signal])), ended]);
+    await Promise.race([host.shell.require(commands.join(" && "), AbortSignal.any([signal, up.signal])), ended]);
   } finally {
     up.abort();
   }

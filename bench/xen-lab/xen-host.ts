@@ -1,5 +1,6 @@
 /**
- * One Xen host: a QEMU that emulates a machine with AMD's virtualization, in which Debian's Xen 4.17 runs real guests.
+ * One Xen host: a QEMU that emulates a machine with AMD's virtualization, in which Debian's Xen 4.17 runs real guests. Which
+ * host it is, dom0 is told once it is up (dom0-join.sh).
  *
  * Four settings without which it crashes or corrupts: no SMAP and SMEP (dom0 page-faults at once), `spec-ctrl=eager-fpu` (lazy FPU
  * switching goes wrong under TCG), no RDTSCP (PVH guests crash), and the links in dom0-init.sh.
@@ -8,6 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
+import { sourcesMiB } from "./checkout-disks.ts";
 import { type LabImages, packInitramfs } from "./images.ts";
 
 export interface XenHostStart {
@@ -16,6 +18,9 @@ export interface XenHostStart {
   /** 1 or 2: its place on the link between the two. */
   readonly number: number;
   readonly images: LabImages;
+  /** dom0's disk, and its memory where it was booted before: see booted-dom0.ts. */
+  readonly disk: string;
+  readonly memory?: string;
   /** Our own files, which run in dom0 as /project: see checkout-disks.ts. */
   readonly sources: string;
   /** Shared by the hosts and whoever drives them, as /lab. */
@@ -23,8 +28,6 @@ export interface XenHostStart {
   /** On 127.0.0.1: the API, and the link between the hosts. */
   readonly apiPort: number;
   readonly linkPort: number;
-  /** Else dom0 waits for what is run in it. */
-  readonly withXenod: boolean;
 }
 
 /** Of dom0, and left for guests. */
@@ -36,6 +39,7 @@ export function xenHostFiles(directory: string, name: string) {
   return {
     console: join(directory, `${name}-console.log`),
     shell: join(directory, `${name}.sock`),
+    control: join(directory, `${name}-qmp.sock`),
     xenodLog: join(directory, `${name}-xenod.log`),
     complaints: join(directory, `${name}-qemu.log`),
     initramfs: join(directory, `${name}-initramfs.cpio`),
@@ -45,6 +49,11 @@ export function xenHostFiles(directory: string, name: string) {
 /** On the link between the hosts. */
 export function linkAddress(number: number): string {
   return `10.99.0.${number}`;
+}
+
+/** Told to dom0: the device has another, which its memory was kept with. */
+export function linkMac(number: number): string {
+  return `02:78:65:6e:02:0${number}`;
 }
 
 /** The process is a group of its own, and goes on when this one ends. */
@@ -75,45 +84,53 @@ export async function startXenHost(start: XenHostStart): Promise<ChildProcess> {
   }
 }
 
+/** ERMS is emulated byte by byte, and kernels clear pages by it. AVX is emulated in calls, and libc copies by it. */
+const cpu = "max,-smap,-smep,-rdtscp,-erms,-avx,-avx2,-fma,-f16c";
+const kernelWords = [
+  ...["console=hvc0", "loglevel=4", "mitigations=off", "cryptomgr.notests", "random.trust_cpu=on", "net.ifnames=0"],
+  "panic=-1",
+];
+const xenWords = [
+  ...[`dom0_mem=${dom0MiB}M,max:${dom0MiB}M`, "console=com1", "com1=115200,8n1", "spec-ctrl=eager-fpu"],
+  ...["bootscrub=off", "noreboot"],
+];
+
 function composeOptions(start: XenHostStart): string[] {
-  const { name, number, images, sources, directory, apiPort, linkPort, withXenod } = start;
+  const { name, number, images, sources, directory, apiPort, linkPort } = start;
   const files = xenHostFiles(directory, name);
-  const words = [
-    ...[images.kernel, "console=hvc0", "loglevel=4", "mitigations=off", "cryptomgr.notests", "random.trust_cpu=on"],
-    ...["net.ifnames=0", "panic=-1", `lab.host=${name}`, `lab.address=${linkAddress(number)}/24`],
-    ...(withXenod ? ["lab.xenod"] : []),
-  ];
-  const xenWords = [
-    ...[`dom0_mem=${dom0MiB}M,max:${dom0MiB}M`, "console=com1", "com1=115200,8n1", "spec-ctrl=eager-fpu"],
-    ...["bootscrub=off", "noreboot"],
-  ];
   const disk = (id: string, path: string, options: string) => [
-    ...["-drive", `file=${escapeValue(path)},format=raw,if=none,id=${id},${options}`],
+    ...["-drive", `file=${escapeValue(path)},if=none,id=${id},${options}`],
     ...["-device", `virtio-blk-pci,drive=${id}`],
   ];
+  const socket = (id: string, path: string) => [
+    "-chardev",
+    `socket,id=${id},path=${escapeValue(path)},server=on,wait=off`,
+  ];
   return [
-    ...["-name", `xen-lab-${name}`, "-accel", "tcg,thread=multi", "-cpu", "max,-smap,-smep,-rdtscp"],
+    ...["-name", `xen-lab-${name}`, "-accel", "tcg,thread=multi", "-cpu", cpu],
     ...["-smp", "1", "-m", `${hostMiB}M`, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-serial", `file:${files.console}`],
+    ...[...socket("control", files.control), "-mon", "chardev=control,mode=control"],
     ...["-kernel", images.xen, "-append", xenWords.join(" ")],
-    ...["-initrd", `${escapeValue(words.join(" "))},${escapeValue(files.initramfs)}`],
-    ...disk("root", images.disk, "snapshot=on"),
-    ...disk("sources", sources, "readonly=on"),
-    ...disk("packages", images.packages, "readonly=on"),
+    ...["-initrd", `${escapeValue([images.kernel, ...kernelWords].join(" "))},${escapeValue(files.initramfs)}`],
+    ...disk("root", start.disk, start.memory === undefined ? "format=qcow2" : "format=qcow2,snapshot=on"),
+    ...disk("sources", sources, "format=raw,readonly=on"),
+    ...disk("packages", images.packages, "format=raw,readonly=on"),
     ...["-netdev", `user,id=api,hostfwd=tcp:127.0.0.1:${apiPort}-:${apiPortInside}`],
     ...["-device", "virtio-net-pci,netdev=api,romfile="],
     ...["-netdev", `socket,id=link,${number === 1 ? "listen" : "connect"}=127.0.0.1:${linkPort}`],
-    ...["-device", `virtio-net-pci,netdev=link,mac=02:78:65:6e:02:0${number},romfile=`],
+    ...["-device", `virtio-net-pci,netdev=link,mac=${linkMac(1)},romfile=`],
     ...["-fsdev", `local,id=lab,path=${escapeValue(directory)},security_model=none`],
     ...["-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab"],
-    ...[
-      "-device",
-      "virtio-serial-pci",
-      "-chardev",
-      `socket,id=shell,path=${escapeValue(files.shell)},server=on,wait=off`,
-    ],
+    ...["-device", "virtio-serial-pci", ...socket("shell", files.shell)],
     ...["-device", "virtserialport,chardev=shell,name=shell"],
+    ...(start.memory === undefined ? [] : ["-incoming", `exec:cat '${start.memory}'`]),
   ];
+}
+
+/** What QEMUs must have alike, for one to go on with what another kept. */
+export function describeHosts(): string {
+  return JSON.stringify([cpu, dom0MiB, hostMiB, kernelWords, xenWords, sourcesMiB]);
 }
 
 /** QEMU's option syntax: a comma ends a value, two of them are one. */

@@ -9,8 +9,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { UsageError } from "../../bench/usage-error.ts";
-import { buildImages } from "../../bench/xen-lab/images.ts";
-import { connectXenod, findLab, startLab, stopLab, waitForServerKey } from "../../bench/xen-lab/lab.ts";
+import { buildLab, connectXenod, findLab, startLab, stopLab, waitForServerKey } from "../../bench/xen-lab/lab.ts";
 import { findHome } from "../../control/cli/home.ts";
 import { exitCodes, printResult, reportError, tell } from "../../control/cli/output.ts";
 import { runTests } from "./run-tests.ts";
@@ -36,7 +35,7 @@ async function run([verb, ...options]: string[]): Promise<number> {
       process.stdout.write(usage);
       return 0;
     case "build":
-      await buildImages({ directory: join(home, "images"), signal, onProgress });
+      await buildLab({ directory: join(home, "images"), signal, onProgress });
       onProgress("the images are made");
       return 0;
     case "up":
@@ -81,7 +80,7 @@ async function testInside(options: string[]): Promise<number> {
   const hosts = known.length > 0 ? known : await startLab({ home, hosts: 1, withXenod: false, signal, onProgress });
   try {
     onProgress("running the tests in dom0");
-    return await runTests({ home, directory, host: hosts[0], options, signal });
+    return await runTests({ directory, host: hosts[0], options, signal });
   } finally {
     if (known.length === 0) await stopLab(directory);
   }
