@@ -1,4 +1,5 @@
 /** The soaks by name. */
+import { afs } from "./afs.ts";
 import { cares } from "./cares.ts";
 import { crash, disk } from "./crash.ts";
 import { fuzz } from "./fuzz.ts";
@@ -7,4 +8,4 @@ import { kill } from "./kill.ts";
 import type { Soak } from "./soak.ts";
 import { wire } from "./wire.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = { cares, crash, disk, fuzz, guest, kill, wire };
+export const soaks: Readonly<Record<string, Soak>> = { afs, cares, crash, disk, fuzz, guest, kill, wire };

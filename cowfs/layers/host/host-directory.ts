@@ -226,16 +226,31 @@ async function using<T>(opening: Promise<FileHandle>, run: (opened: FileHandle) 
   }
 }
 
+/** How often a listing begins again because a name went while it was read. */
+const listingTries = 5;
+
 async function readNames(directory: FileHandle): Promise<Name[]> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await readNamesOnce(directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || tried === listingTries) throw error;
+    }
+  }
+}
+
+/**
+ * Of a file system that does not tell types with names (AFS; DT_UNKNOWN of readdir(3)), Node looks each up by the joined path: that must
+ * be the name's own bytes, and fails with ENOENT where it is gone.
+ */
+async function readNamesOnce(directory: FileHandle): Promise<Name[]> {
   const names: Name[] = [];
-  // The type of `encoding` lacks latin1, which the call has.
-  const opened = await fs.opendir(pathIn(directory) as unknown as string, {
-    encoding: "latin1" as BufferEncoding,
-    bufferSize: 1024,
-  });
+  // The types of opendir know neither a path nor names that are bytes; the call does.
+  const options = { encoding: "buffer" as BufferEncoding, bufferSize: 1024 };
+  const opened = await fs.opendir(pathIn(directory) as unknown as string, options);
   for await (const { name } of opened) {
     if (names.length >= maxListedNames) throw new FileSystemError("ENOTSUP", `more than ${maxListedNames} names`);
-    names.push(name);
+    names.push((name as unknown as Buffer).toString("latin1"));
   }
   return names;
 }

@@ -8,6 +8,7 @@ import { declareLayerSuite } from "./conformance.ts";
 import { exportDirectory } from "./ganesha.ts";
 import { layHostFiles, layInJournal, listHost, makeTree, withWhiteoutFiles } from "./lay-files.ts";
 import { layLive, weakerUrl } from "./lay-live.ts";
+import { mountUntyped } from "./untyped.ts";
 
 declareLayerSuite(test, "sealed tree", {
   async lay(t, spec, weaker) {
@@ -40,6 +41,17 @@ declareLayerSuite(test, "host directory", {
   async lay(t, spec, weaker) {
     const directory = makeFastDirectory();
     t.teardown(() => fs.rmSync(directory, { recursive: true }));
+    layHostFiles(directory, spec);
+    const open = { kind: "directory", path: fs.realpathSync(directory), isWritable: false } as const;
+    return await layLive(t, { weaker, open, own: async () => listHost(directory) });
+  },
+});
+
+const untyped = mountUntyped(test);
+
+declareLayerSuite(test, "host directory without types", {
+  async lay(t, spec, weaker) {
+    const directory = fs.mkdtempSync(`${untyped.directory}/layer-`);
     layHostFiles(directory, spec);
     const open = { kind: "directory", path: fs.realpathSync(directory), isWritable: false } as const;
     return await layLive(t, { weaker, open, own: async () => listHost(directory) });

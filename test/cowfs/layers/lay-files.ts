@@ -35,7 +35,7 @@ export function layHostFiles(directory: string, spec: Spec): void {
   for (const [name, entry] of inOrder(spec)) {
     const type = typeOf(entry);
     fs.mkdirSync(path.dirname(`${directory}/${name}`), { recursive: true });
-    const { mode = 0o644, uid = 0, gid = 0, seconds = 1_500_000_000, nanoseconds = 0 } = entry;
+    const { mode = 0o644, uid = 0, gid = 0, seconds, nanoseconds = 0 } = entry;
     if (entry.whiteout) {
       fs.writeFileSync(at(path.posix.join(path.dirname(name), `.wh.${path.basename(name)}`)), "");
       continue;
@@ -53,9 +53,10 @@ export function layHostFiles(directory: string, spec: Spec): void {
     }
     if (entry.opaque) fs.writeFileSync(at(`${name}/.wh..wh..opq`), "");
     if (type === FileType.symlink) continue;
-    fs.chownSync(at(name), uid, gid);
+    // Not every file system can.
+    if (uid !== 0 || gid !== 0) fs.chownSync(at(name), uid, gid);
     fs.chmodSync(at(name), type === FileType.directory ? (entry.mode ?? 0o755) : mode);
-    if (type === FileType.directory) continue;
+    if (type === FileType.directory || seconds === undefined) continue;
     // utimes(2) by Node takes seconds as a double.
     if (nanoseconds === 0) fs.utimesSync(at(name), seconds, seconds);
     else execFileSync("touch", ["-d", `@${seconds}.${String(nanoseconds).padStart(9, "0")}`, `${directory}/${name}`]);
