@@ -39,7 +39,7 @@ export async function measureCharges(
     ["corporation", "client", "server"].map((name) => createKey(directory, name)),
   );
   const program = new URL("corporation-process.ts", import.meta.url);
-  const child = fork(program, [directory, String(port)], { execArgv: ["--no-warnings"], signal });
+  const child = fork(program, [directory, String(port)], { execArgv: ["--no-warnings"] });
   try {
     await once(child, "message", { signal });
     const order = await prepareOrder(address, clientKey!, serverKey!, charges, async (holder) => {

@@ -63,7 +63,7 @@ async function readEnd(
     const { size } = fileSystem.getAttributes(id);
     const length = Math.min(size, maxBytes);
     return { size, base64: readAt(fileSystem, id, size - length, length).toString("base64") };
-  }, signal);
+  }, signal).catch(nullWhereUnreadable);
 }
 
 function readAt(fileSystem: FileSystem, id: FileId, offset: number, length: number): Buffer {
@@ -83,7 +83,12 @@ function findRegular(fileSystem: FileSystem, path: string): FileId | undefined {
     const id = walkPath(fileSystem, splitPath(Buffer.from(path, "utf8").toString("latin1")));
     return (fileSystem.getAttributes(id).mode & FileType.mask) === FileType.regular ? id : undefined;
   } catch (error) {
-    if (error instanceof FileSystemError && error.code !== "EIO") return undefined;
+    if (error instanceof FileSystemError) return undefined;
     throw error;
   }
+}
+
+function nullWhereUnreadable(error: unknown): null {
+  if (error instanceof FileSystemError) return null;
+  throw error;
 }

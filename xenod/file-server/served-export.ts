@@ -170,10 +170,17 @@ export class ServedExport {
     await this.#recovering;
   }
 
-  /** What is not here yet of a layer is waited for within a bound: others wait for this one. */
+  /** What is not here yet of a layer is waited for within a bound, as others wait for this: then it is `export-busy`. */
   async exchangeFiles(exchange: FileExchange): Promise<{ read: (FileRead | null)[] }> {
     const { union } = this.#requireOpened();
-    return await exchangeFiles(union, exchange, AbortSignal.any([this.#ended.signal, AbortSignal.timeout(exchangeMs)]));
+    const deadline = AbortSignal.timeout(exchangeMs);
+    try {
+      return await exchangeFiles(union, exchange, AbortSignal.any([this.#ended.signal, deadline]));
+    } catch (cause) {
+      if (!deadline.aborted || cause instanceof XenoError) throw cause;
+      const hint = "is its store reached? ask again in a moment";
+      throw new XenoError("export-busy", `export ${this.id} waits for a layer`, { hint, cause });
+    }
   }
 
   #requireOpened(): OpenedExport {

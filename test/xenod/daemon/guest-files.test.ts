@@ -27,6 +27,16 @@ test("a file of the client's own comes after ours, so that it stays", (t) => {
   t.deepEqual(composeGuestFiles(deployment), []);
 });
 
+test("the agent that runs programs is laid where a deployment asks for it, and systemd starts it", (t) => {
+  t.deepEqual(composeGuestFiles({ ...deployment, programs: false }), []);
+  const [agent, next, service, wants] = composeGuestFiles({ ...deployment, programs: true });
+  t.like(agent, { path: "/var/lib/xeno/programs/agent", mode: 0o755 });
+  t.like(next, { path: "/var/lib/xeno/programs/next", mode: 0o644 });
+  t.is(text(next!.base64).length, 4096);
+  t.true(text(service!.base64).includes(`ExecStart=${agent!.path}\n`));
+  t.regex(wants!.path, /^\/etc\/systemd\/system\/multi-user\.target\.d\/.*\.conf$/);
+});
+
 for (const [why, wrong] of [
   ["control characters", { environment: { A: "a\nb" } }],
   ["content twice", { files: [{ path: "/a", content: "a", base64: "YQ==" }] }],
