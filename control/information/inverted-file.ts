@@ -128,7 +128,9 @@ export class InvertedFile {
 
 /** Each value once: a list may name one twice. */
 function listValues(tokens: Tokens): [string, TokenValue][] {
-  return Object.entries(tokens).flatMap(([token, value]) =>
-    [...new Set(Array.isArray(value) ? value : [value])].map((each): [string, TokenValue] => [token, each]),
-  );
+  const values: [string, TokenValue][] = [];
+  for (const [token, value] of Object.entries(tokens))
+    if (!Array.isArray(value)) values.push([token, value]);
+    else for (const each of new Set(value)) values.push([token, each]);
+  return values;
 }

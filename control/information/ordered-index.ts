@@ -41,7 +41,7 @@ export class OrderedIndex {
       return;
     }
     const { values, servers } = block;
-    const index = findEntry(block, entry);
+    const index = countBefore(block, entry);
     values.splice(index, 0, entry.value);
     servers.splice(index, 0, entry.server);
     this.#note(at);
@@ -56,8 +56,8 @@ export class OrderedIndex {
     const block = this.#blocks[at];
     if (block === undefined) return false;
     const { values, servers } = block;
-    const index = findEntry(block, entry);
-    if (index >= values.length || compare(block, index, entry) !== 0) return false;
+    const index = countBefore(block, entry);
+    if (values[index] !== entry.value || servers[index] !== entry.server) return false;
     values.splice(index, 1);
     servers.splice(index, 1);
     if (values.length === 0) this.#removeBlock(at);
@@ -74,15 +74,15 @@ export class OrderedIndex {
   /** Entries of the range after `after`, at most `limit`, in order. */
   list(range: ValueRange, limit: number, after?: Entry): Entry[] {
     const end = endOf(range);
-    const start = after === undefined || compareEntries(after, startOf(range)) < 0 ? startOf(range) : justAfter(after);
+    const start = after === undefined || isBefore(after, startOf(range)) ? startOf(range) : justAfter(after);
     const found: Entry[] = [];
     for (let at = Math.max(0, this.#findBlock(start) - 1); at < this.#blocks.length && found.length < limit; at++) {
       const block = this.#blocks[at]!;
       const { values, servers } = block;
-      for (let index = findEntry(block, start); index < values.length && found.length < limit; index++) {
-        if (compare(block, index, end) >= 0) return found;
+      const last = countBefore(block, end);
+      for (let index = countBefore(block, start); index < last && found.length < limit; index++)
         found.push({ value: values[index]!, server: servers[index]! });
-      }
+      if (last < values.length) break;
     }
     return found;
   }
@@ -91,14 +91,14 @@ export class OrderedIndex {
   #rank(entry: Entry): number {
     const at = this.#findBlock(entry) - 1;
     if (at < 0) return 0;
-    let rank = findEntry(this.#blocks[at]!, entry);
+    let rank = countBefore(this.#blocks[at]!, entry);
     for (let before = 0; before < at; before++) rank += this.#counts[before]!;
     return rank;
   }
 
   /** The first block whose first entry comes after. */
   #findBlock(entry: Entry): number {
-    return search(this.#blocks.length, (at) => compare(this.#firsts, at, entry) > 0);
+    return countBefore(this.#firsts, entry, true);
   }
 
   #insertBlock(at: number, block: Block): void {
@@ -136,38 +136,25 @@ function justAfter({ value, server }: Entry): Entry {
   return { value, server: `${server}\0` };
 }
 
-function compare({ values, servers }: Block, index: number, other: Entry): number {
-  const value = values[index]!;
-  return value === other.value ? compareTexts(servers[index]!, other.server) : compareValues(value, other.value);
-}
-
-function compareEntries(one: Entry, other: Entry): number {
-  return one.value === other.value ? compareTexts(one.server, other.server) : compareValues(one.value, other.value);
-}
-
-/** Of two that differ. Numbers come before texts. */
-function compareValues(one: TokenValue, other: TokenValue): number {
-  if (typeof one !== typeof other) return typeof one === "number" ? -1 : 1;
-  return one < other ? -1 : 1;
-}
-
-function compareTexts(one: string, other: string): number {
-  if (one === other) return 0;
-  return one < other ? -1 : 1;
-}
-
-function findEntry(block: Block, entry: Entry): number {
-  return search(block.values.length, (at) => compare(block, at, entry) >= 0);
-}
-
-/** The first of 0..length that `holds`, which holds for all after it; length where none does. */
-function search(length: number, holds: (at: number) => boolean): number {
+/** How many entries of a block, which is in order, come before; with the entry itself where it is there and `withEqual`. */
+function countBefore({ values, servers }: Block, { value, server }: Entry, withEqual = false): number {
+  const isNumber = typeof value === "number";
   let low = 0;
-  let high = length;
+  let high = values.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (holds(middle)) high = middle;
-    else low = middle + 1;
+    const other = values[middle]!;
+    let comesBefore: boolean;
+    if (other === value) comesBefore = withEqual ? servers[middle]! <= server : servers[middle]! < server;
+    // Numbers come before texts.
+    else if ((typeof other === "number") !== isNumber) comesBefore = !isNumber;
+    else comesBefore = other < value;
+    if (comesBefore) low = middle + 1;
+    else high = middle;
   }
   return low;
+}
+
+function isBefore(one: Entry, other: Entry): boolean {
+  return countBefore({ values: [one.value], servers: [one.server] }, other) === 1;
 }
