@@ -8,6 +8,8 @@ export interface CompressionRequest {
 }
 
 export interface CompressionReply {
+  /** What the request's bytes lay in, given back. */
+  readonly raw: ArrayBuffer;
   readonly hash: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly frameLengths: readonly number[];
@@ -18,7 +20,7 @@ parentPort!.on("message", ({ bytes, frameLengths }: CompressionRequest) => {
   const pack = compressFrames({ bytes: raw, frameLengths });
   // A copy of its own: what a small pack shares with Node's pool cannot be given away.
   const own = new Uint8Array(pack.bytes);
-  parentPort!.postMessage({ hash: pack.hash, bytes: own, frameLengths: pack.frameLengths } satisfies CompressionReply, [
-    own.buffer,
-  ]);
+  const { hash, frameLengths: lengths } = pack;
+  const reply: CompressionReply = { hash, bytes: own, frameLengths: lengths, raw: bytes.buffer };
+  parentPort!.postMessage(reply, [own.buffer, bytes.buffer]);
 });

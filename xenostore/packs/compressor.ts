@@ -20,15 +20,21 @@ const queue = new PQueue({ concurrency: compressorThreads });
 
 /** Takes the bytes of `pack` away. */
 export async function compressPack(pack: RawPack): Promise<CompressedPack> {
-  const compressed =
-    pack.bytes.length < threadBytes
-      ? compressFrames(pack)
-      : ((await queue.add(() => runInThread(pack))) as CompressedPack);
-  pack.complete(compressed);
+  if (pack.bytes.length < threadBytes) {
+    const compressed = compressFrames(pack);
+    pack.complete(compressed, pack.bytes.buffer);
+    return compressed;
+  }
+  const { raw, ...compressed } = (await queue.add(() => runInThread(pack))) as InThread;
+  pack.complete(compressed, raw);
   return compressed;
 }
 
-async function runInThread({ bytes, frameLengths }: RawPack): Promise<CompressedPack> {
+interface InThread extends CompressedPack {
+  readonly raw: ArrayBuffer;
+}
+
+async function runInThread({ bytes, frameLengths }: RawPack): Promise<InThread> {
   const worker = idle.pop() ?? new Worker(new URL("./compress-worker.ts", import.meta.url));
   worker.ref();
   const request: CompressionRequest = {
