@@ -5,8 +5,9 @@
  * ancestors hold are not sent. Objects are named by their hashes and the ref is written last, so an interrupted
  * publication leaves objects that nobody sees, and running it again sends only what is missing.
  *
- * This thread cuts, hashes and looks up; others compress (bench/README.md, "store", says why no more); packs are sent beside that. What is relied on is held by a
- * lease before it is looked at or sent, so that no sweep takes it (xenostore/collect).
+ * This thread cuts, hashes and looks up; others compress (bench/README.md, "store", says why no more); packs are sent
+ * beside that. What is relied on is held by a lease before it is looked at or sent, so that no sweep takes it
+ * (xenostore/collect).
  */
 import { blake3 } from "@napi-rs/blake-hash";
 import PQueue from "p-queue";
