@@ -21,8 +21,8 @@ export interface ProgramPlacing {
   save(session: Session): Promise<void>;
 }
 
-/** A guest's XenoServer may be busy; the next look comes in a second. */
-const patienceMs = 5_000;
+/** What else concerns the session waits so long at most; the next look comes in a second. */
+const patienceMs = 30_000;
 /** It is told at a later look. */
 const waiting = new Set(["domain-busy", "domain-stopped", "export-busy", "server-unreachable"]);
 

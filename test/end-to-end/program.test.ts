@@ -47,13 +47,12 @@ test("programs run inside of a guest that runs: to their end, out of time, and u
       });
     const begun = performance.now();
     await run("hello", 'echo "hello from $(uname -r), $(cat data)"; exit 3');
-    await run("slow", "echo begun; sleep 1000", { seconds: 2 });
+    await run("slow", "sleep 1000", { seconds: 2 });
     await run("endless", "while true; do sleep 1; done");
     await until("hello", "exited 3");
     t.log(`laid, seen, run and told of within ${Math.round(performance.now() - begun)} ms`);
     t.regex(await sessions.readLog(id, "hello"), /^hello from 6\.\S+, of the tar\n$/);
     await until("slow", "timeout");
-    t.is(await sessions.readLog(id, "slow"), "begun\n");
     t.is(await findState(sessions, id, "endless"), "running");
     // What runs inside is suspended with its domain, and goes on with it.
     await client.waitForTask((await client.suspend(domain)).task);

@@ -70,22 +70,25 @@ export async function readProgramOutput(
 
 /** Throws `domain-unknown`, `domain-stopped`, `domain-busy`, `programs-unwanted`. */
 async function withDomain<T>({ records, queues }: Host, of: DomainReference, act: () => Promise<T>): Promise<T> {
+  // Before the queue too: nobody waits there for the end of what refuses them.
+  requireProgrammable(records.get(of.name), of.deployment);
   return await queues.run(of.name, async () => {
-    const record = records.get(of.name);
-    requireDeployment(record, of.deployment);
-    requireProgrammable(record);
+    requireProgrammable(records.get(of.name), of.deployment);
     return await act();
   });
 }
 
-function requireProgrammable({ name, deployment, state, operation }: DomainRecord): void {
+function requireProgrammable(record: DomainRecord, id: string): void {
+  requireDeployment(record, id);
+  const { name, deployment, intent, state, operation } = record;
   if (deployment.programs !== true)
     throw new XenoError("programs-unwanted", `domain ${name} was not deployed to run programs`, {
       hint: "deploy it with `programs`, which lays the agent that runs them",
     });
   if (operation !== undefined)
     throw new XenoError("domain-busy", `domain ${name} is being saved or moved`, { hint: "ask again in a moment" });
-  if (state !== "running") throw new XenoError("domain-stopped", `domain ${name} does not run: it is ${state}`);
+  if (state !== "running" || intent !== "running")
+    throw new XenoError("domain-stopped", `domain ${name} does not run: it is ${state}`);
 }
 
 function fileOf(id: string, what: "tar" | "status" | "output"): string {
