@@ -1,4 +1,5 @@
 /** Runs commands in a host's dom0, one at a time: see `serve_shell` in dom0-init.sh. */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -36,12 +37,15 @@ export class Dom0Shell {
   async #ask(command: string, signal: AbortSignal): Promise<Dom0Result> {
     const socket = await this.#connect(signal);
     try {
-      socket.write(`${command.replaceAll("\n", "; ")}\n`);
+      // What a command prints whose caller has gone comes to the next one.
+      const mark = randomUUID();
+      const answer = new RegExp(`\x01${mark}\n(.*)\0(\\d+)\n$`, "s");
+      socket.write(`printf '\\001${mark}\\n'; ${command.replaceAll("\n", "; ")}\n`);
       let output = "";
       for await (const text of socket.setEncoding("utf8")) {
         signal.throwIfAborted();
         output += text;
-        const [, printed, status] = /^(.*)\0(\d+)\n$/s.exec(output) ?? [];
+        const [, printed, status] = answer.exec(output) ?? [];
         if (status !== undefined) return { status: Number(status), output: printed };
         if (output.length > maxOutputBytes) throw new XenoError("dom0-command-failed", `"${command}" prints too much`);
       }
