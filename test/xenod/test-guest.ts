@@ -157,6 +157,7 @@ export async function poll(what: string, isSo: () => Promise<boolean>, deadlineM
   const end = performance.now() + deadlineMs;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
-    await delay(20);
+    // Where much patience is needed, looking costs much.
+    await delay(Math.max(20, deadlineMs / 6_000));
   }
 }

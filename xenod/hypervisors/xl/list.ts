@@ -25,8 +25,9 @@ export interface ListedDomain {
   readonly cpuMs: number;
 }
 
+/** After `s` stands a letter for the reason (r for a reset), which the code says as well. */
 const line =
-  /^(.*?) +(\d+) +(\d+) +(\d+) +([r-])([b-])([p-])([s-])([c-])([d-]) +(\d+\.\d) +([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) +(-|\d+)(?: +\S+)*$/;
+  /^(.*?) +(\d+) +(\d+) +(\d+) +([r-])([b-])([p-])([s-])([\w?-])([d-]) +(\d+\.\d) +([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) +(-|\d+)(?: +\S+)*$/;
 
 /** Throws `xl-unreadable` for a table of another kind. */
 export function parseList(text: string): ListedDomain[] {
