@@ -5,19 +5,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import { namespacePath } from "../../xenod/links/namespaces.ts";
 import { systemEnvironment } from "../../xenod/system-path.ts";
+import type { Question } from "./services.ts";
 
 export interface Answer {
   /** Ms since the epoch. */
   readonly at: number;
   readonly askedAt: number;
-  /** What the guest took the time for. */
-  readonly clock: number;
+  /** What the guest took the time for, where the service tells. */
+  readonly clock?: number;
 }
 
 export interface AskOrder {
   readonly addresses: readonly string[];
-  readonly port: number;
-  readonly everyMs: number;
+  readonly question: Question;
   /** Nothing else counts then. */
   readonly drains?: boolean;
 }
@@ -36,8 +36,9 @@ export class Asker {
     });
   }
 
-  ask(addresses: readonly string[], port: number, everyMs: number): void {
-    this.#child.send({ addresses, port, everyMs });
+  /** Nobody, where there are no addresses. */
+  ask(addresses: readonly string[], question: Question): void {
+    this.#child.send({ addresses, question });
   }
 
   /** The answers since the last time, in the order of their coming. */

@@ -16,18 +16,17 @@ import { createBareMover } from "./bare/bare-mover.ts";
 import { measureMigrate, measureResume, measureSuspend, waitUntilUp } from "./measure.ts";
 import type { Mover } from "./mover.ts";
 import { formatReport, type MoverResult, summarizeReport } from "./report.ts";
+import { type Service, services } from "./services.ts";
 import { createXenoMover } from "./xeno-mover.ts";
 
 export type Move = "suspend" | "resume" | "migrate";
 
 const measures = { suspend: measureSuspend, resume: measureResume, migrate: measureMigrate };
 const maxRuns = 10_000;
-const service = new URL("service.sh", import.meta.url).pathname;
-
-export const movesUsage = (move: Move) => `${move} [--runs N] [--json]`;
+export const movesUsage = (move: Move) => `${move} [--runs N] [--service ${Object.keys(services).join("|")}] [--json]`;
 
 export async function runMoves(move: Move, options: string[], signal: AbortSignal): Promise<number> {
-  const { runs, json } = readFlags(options);
+  const { runs, service, json } = readFlags(options);
   const narrator = createNarrator();
   const { tell } = narrator;
   const home = findHome();
@@ -37,22 +36,22 @@ export async function runMoves(move: Move, options: string[], signal: AbortSigna
   const preparation = { home, store, layers, signal, narrator };
   const template = await prepareTemplate(preparation);
   await prepareKernel(preparation);
-  const overlay = await prepareOverlay(preparation, service, "xenostore://demo/bench-service");
+  const overlay = await prepareOverlay(preparation, service.script, service.overlayUrl);
 
   await using cleanup = new AsyncDisposableStack();
   const directory = await takeDirectory(home, cleanup);
   const hypervisor = await prepareHypervisor(layers, kernelUrl, home.at("bench", "kernels"), signal);
   tell("machine", hypervisor.kvm.reason);
   const contentBytes = template.bytes + overlay.bytes;
-  const place = home.at("bench", "service-disk");
+  const place = home.at("bench", `${service.name}-disk`);
   const wanted = { layers, image: hypervisor.image, overlay, contentBytes, directory: place, signal };
   const disk = await prepareDisk(wanted, tell);
 
   const paths = { stateDirectory: directory, friendsDirectory: path.join(directory, "keys") };
   const local = await startServers({ home, names: ["s1", "s2"], ...paths, cleanup, signal, tell });
   const movers = [
-    createXenoMover(local, local.peers, overlay.url),
-    await createBareMover({ local, hypervisor, ...disk, directory }),
+    createXenoMover(local, local.peers, overlay.url, service),
+    await createBareMover({ local, hypervisor, ...disk, directory, service }),
   ];
   const results: (MoverResult & { readonly asker: Asker })[] = [];
   for (const mover of movers) {
@@ -61,19 +60,19 @@ export async function runMoves(move: Move, options: string[], signal: AbortSigna
     cleanup.defer(() => mover.remove());
     const started = Date.now();
     await mover.boot(signal);
-    await waitUntilUp(mover, asker, signal);
+    await waitUntilUp(mover, asker, service, signal);
     tell(mover.name, `its service answered after ${((Date.now() - started) / 1000).toFixed(1)} s`);
     results.push({ mover, runs: [], asker });
   }
   for (let run = 1; run <= runs; run++)
     for (const { mover, asker, runs: measured } of results) {
-      const figures = await measures[move](mover, asker, signal);
+      const figures = await measures[move](mover, asker, service, signal);
       measured.push(figures);
       tell(`${run}/${runs} ${mover.name}`, describe(figures));
     }
   await cleanup.disposeAsync();
 
-  const report = { move, machine, kvm: hypervisor.kvm, results };
+  const report = { move, service: service.name, machine, kvm: hypervisor.kvm, results };
   process.stdout.write(json ? `${JSON.stringify(summarizeReport(report))}\n` : formatReport(report));
   return 0;
 }
@@ -84,10 +83,17 @@ function describe(figures: Awaited<ReturnType<Mover["suspend"]>>): string {
     .join(", ");
 }
 
-function readFlags(options: string[]): { runs: number; json: boolean } {
+function readFlags(options: string[]): { runs: number; service: Service; json: boolean } {
   try {
-    const { values } = parseArgs({ args: options, options: { runs: { type: "string" }, json: { type: "boolean" } } });
-    return { runs: readCount("--runs", values.runs ?? "5", maxRuns), json: values.json ?? false };
+    const { values } = parseArgs({
+      args: options,
+      options: { runs: { type: "string" }, service: { type: "string" }, json: { type: "boolean" } },
+    });
+    const { service: name = "clock", json = false } = values;
+    const service = Object.hasOwn(services, name) ? services[name] : undefined;
+    if (service === undefined)
+      throw new UsageError(`there is no service '${name}': ${Object.keys(services).join(", ")}`);
+    return { runs: readCount("--runs", values.runs ?? "5", maxRuns), service, json };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }

@@ -3,15 +3,8 @@
 /** What one run measured, by name: ms, unless the name says otherwise. */
 export type Figures = Readonly<Record<string, number>>;
 
-/** The domain's name, its first program (service.sh), and what that answers at. */
-export const guest = {
-  name: "bench",
-  init: "/usr/local/sbin/bench-service",
-  memoryMiB: 256,
-  cpus: 1,
-} as const;
-export const memoryPort = 7001;
-export const rootPort = 7002;
+/** The domain's name and processors. */
+export const guest = { name: "bench", cpus: 1 } as const;
 
 export interface Mover {
   /** Names it in results. */

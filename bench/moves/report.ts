@@ -12,6 +12,7 @@ export interface MoverResult {
 
 export interface MovesReport {
   readonly move: string;
+  readonly service: string;
   readonly machine: Machine;
   readonly kvm: KvmVerdict;
   readonly results: readonly MoverResult[];
@@ -20,9 +21,9 @@ export interface MovesReport {
 /** Where both have them. */
 const compared = ["totalMs", "memoryBytes", "rootMs", "outageMs"];
 
-export function formatReport({ move, machine, kvm, results }: MovesReport): string {
+export function formatReport({ move, service, machine, kvm, results }: MovesReport): string {
   const lines = [
-    `${move}: ${results[0].runs.length} runs, in turn; ms, but for bytes`,
+    `${move} of ${service}: ${results[0].runs.length} runs, in turn; ms, but for bytes`,
     formatMachine(machine),
     `${kvm.works ? "KVM" : "TCG, without KVM"}: ${kvm.reason}`,
   ];
@@ -43,9 +44,10 @@ export function formatReport({ move, machine, kvm, results }: MovesReport): stri
   return `${lines.join("\n")}\n`;
 }
 
-export function summarizeReport({ move, machine, kvm, results }: MovesReport): object {
+export function summarizeReport({ move, service, machine, kvm, results }: MovesReport): object {
   return {
     benchmark: move,
+    service,
     ok: true,
     machine: { ...machine, kvm },
     results: Object.fromEntries(

@@ -6,14 +6,20 @@ import type { LocalServers } from "../../control/network/start-servers.ts";
 import type { Begun } from "../../xenod/api/client.ts";
 import type { Peer } from "../../xenod/migration/peers/peer.ts";
 import { type Figures, guest, type Mover } from "./mover.ts";
+import type { Service } from "./services.ts";
 
 const { name } = guest;
 const pollMs = 20;
 
-export function createXenoMover({ servers }: LocalServers, peers: readonly Peer[], overlay: string): Mover {
+export function createXenoMover(
+  { servers }: LocalServers,
+  peers: readonly Peer[],
+  overlay: string,
+  { init, memoryMiB }: Service,
+): Mover {
   let at = 0;
   let addresses: readonly string[] = [];
-  const { init, memoryMiB, cpus } = guest;
+  const { cpus } = guest;
 
   /** The steps of a task: ms since it was asked for. */
   async function finish(begin: () => Promise<Begun>, signal: AbortSignal): Promise<Figures> {

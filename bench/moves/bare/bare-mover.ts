@@ -14,12 +14,14 @@ import { diskInitOption } from "../../boot/disk/initramfs.ts";
 import type { PreparedDisk } from "../../boot/disk/prepare.ts";
 import type { PreparedHypervisor } from "../../boot/prepare-hypervisor.ts";
 import { guest, type Mover } from "../mover.ts";
+import type { Service } from "../services.ts";
 import { type BareQemu, createDisk, startBareQemu } from "./bare-qemu.ts";
 
 export interface BareSetup extends PreparedDisk {
   readonly local: LocalServers;
   readonly hypervisor: PreparedHypervisor;
   readonly directory: string;
+  readonly service: Service;
 }
 
 /** As ours. */
@@ -33,7 +35,7 @@ interface Place {
 }
 
 export async function createBareMover(setup: BareSetup): Promise<Mover> {
-  const { local, hypervisor, initramfs, image } = setup;
+  const { local, hypervisor, initramfs, image, service } = setup;
   const places: Place[] = [];
   for (const index of [1, 2]) {
     const name = `bare${index}`;
@@ -43,7 +45,7 @@ export async function createBareMover(setup: BareSetup): Promise<Mover> {
     places.push({ link, directory: path.join(setup.directory, name), address });
   }
   const [home] = places;
-  const words = [hypervisor.image.commandLine, diskInitOption, describeLink(home.address), `xeno.init=${guest.init}`];
+  const words = [hypervisor.image.commandLine, diskInitOption, describeLink(home.address), `xeno.init=${service.init}`];
   const commandLine = [...words, `xeno.hostname=${guest.name}`].join(" ");
   let at = home;
   let qemu: BareQemu | undefined;
@@ -57,7 +59,7 @@ export async function createBareMover(setup: BareSetup): Promise<Mover> {
     const specification = {
       name: guest.name,
       directory,
-      memoryMiB: guest.memoryMiB,
+      memoryMiB: service.memoryMiB,
       cpus: guest.cpus,
       ...kernel,
       link: made,

@@ -17,7 +17,7 @@ test("a report compares medians, and leaves out what not every run has", (t) => 
   const machine = { processor: "p", cores: 2, memoryMiB: 1024, kernel: "k", node: "n", qemu: "q", load: 1 };
   const kvm = { works: false, reason: "no" } as never;
   const results = [result("xeno", [300, 100, 200], [90, 80, 100]), result("bare", [100, 100, 400], [30, 20, 40])];
-  const report = { move: "migrate", machine, kvm, results };
+  const report = { move: "migrate", service: "clock", machine, kvm, results };
   const text = formatReport(report);
   t.true(text.includes("XenoServer over bare QEMU, medians: totalMs 2, outageMs 3"), text);
   t.true(text.includes("outage: 60 ms more than bare QEMU"), text);
