@@ -25,8 +25,9 @@ const drain = [
 export function openTerminal(findTerminal: string, argument: string): Duplex {
   const script = [
     `tty=$(${findTerminal}) || exit 1`,
-    // Not by the leader of a session, whose controlling terminal it would become. Both parts end with the terminal, and with us.
-    `(exec 3<>"$tty"; ${drain}; cat <&3 & exec cat >&3)`,
+    // Not by the leader of a session, whose controlling terminal it would become. Who reads it ends with the terminal, and then all of
+    // this does. A shell gives what it runs behind itself an empty stdin.
+    `(exec 3<>"$tty" 4<&0; ${drain}; cat <&4 >&3 4<&- & exec cat <&3 4<&-)`,
   ].join("\n");
   const client = spawn("sh", ["-c", script, "sh", argument], {
     env: systemEnvironment,

@@ -32,6 +32,21 @@ test("a console begins with what its guest prints from then on, however much nob
   t.is(said, "TYPED\n");
 });
 
+test("a console ends with its terminal: a reset guest has another", async (t) => {
+  const daemon = spawn("python3", ["-c", consoleDaemon], { stdio: ["ignore", "pipe", "inherit"] });
+  t.teardown(() => void daemon.kill("SIGKILL"));
+  const [terminal] = (await once(createInterface({ input: daemon.stdout }), "line")) as [string];
+  const console = openTerminal('echo "$1"', terminal);
+  t.teardown(() => void console.destroy());
+  console.on("error", () => {});
+  console.write("typed\n");
+  await once(console, "data");
+  console.resume();
+  daemon.kill("SIGKILL");
+  await once(console, "end");
+  t.pass();
+});
+
 test("a terminal that is not to be found ends the console", async (t) => {
   const console = openTerminal("false", "");
   t.teardown(() => void console.destroy());
