@@ -1,15 +1,10 @@
 /** `bench boot`: repeats deploying the service of `npm start`, and shows where the time goes. */
-import fs from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { findHome, type Home } from "../../control/cli/home.ts";
 import { exitCodes } from "../../control/cli/output.ts";
-import { createNarrator } from "../../control/demo/narrate.ts";
-import { kernelUrl, prepareKernel, prepareOverlay, prepareTemplate } from "../../control/demo/prepare.ts";
+import { kernelUrl, prepareKernel, prepareOverlay } from "../../control/demo/prepare.ts";
 import { maxLocalServers } from "../../control/network/local-network.ts";
 import { startServers } from "../../control/network/start-servers.ts";
-import { takeLock } from "../../cowfs/journals/lock.ts";
-import { sweepAbandoned } from "../../xenod/links/sweep.ts";
-import { describeMachine } from "../machine.ts";
+import { prepareTemplateBench, takeDirectory } from "../prepare-bench.ts";
 import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
 import { createDiskContender } from "./disk/contender.ts";
@@ -35,13 +30,8 @@ interface BootFlags {
 
 export async function runBoot(options: string[], signal: AbortSignal): Promise<number> {
   const { runs, servers, peer, json } = readFlags(options);
-  const narrator = createNarrator();
-  const home = findHome();
-  const machine = await describeMachine();
-  const store = await home.openStore({ create: true });
-  const layers = await home.openLayers(store);
-  const preparation = { home, store, layers, signal, narrator };
-  const template = await prepareTemplate(preparation);
+  const preparation = await prepareTemplateBench(signal);
+  const { narrator, home, machine, layers, template } = preparation;
   await prepareKernel(preparation);
   const overlay = await prepareOverlay(preparation, service);
 
@@ -99,17 +89,4 @@ function readFlags(options: string[]): BootFlags {
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
-}
-
-/** Where this run's state lies: empty, so that the first boot finds cold caches, and removed afterwards. */
-export async function takeDirectory(home: Home, cleanup: AsyncDisposableStack): Promise<string> {
-  await fs.mkdir(home.at("bench"), { recursive: true, mode: 0o700 });
-  takeLock(home.at("bench", "lock"), "the benchmark");
-  // Nobody writes there any more, if an earlier run was killed.
-  await sweepAbandoned();
-  const directory = home.at("bench", "run");
-  const remove = () => fs.rm(directory, { recursive: true, force: true });
-  await remove();
-  cleanup.defer(remove);
-  return directory;
 }

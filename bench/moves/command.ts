@@ -1,14 +1,11 @@
 /** `bench suspend`, `resume`, `migrate`: a guest that runs is stopped, brought back or moved, again and again, beside bare QEMU. */
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { findHome } from "../../control/cli/home.ts";
-import { createNarrator } from "../../control/demo/narrate.ts";
-import { kernelUrl, prepareKernel, prepareOverlay, prepareTemplate } from "../../control/demo/prepare.ts";
+import { kernelUrl, prepareKernel, prepareOverlay } from "../../control/demo/prepare.ts";
 import { startServers } from "../../control/network/start-servers.ts";
-import { takeDirectory } from "../boot/command.ts";
 import { prepareDisk } from "../boot/disk/prepare.ts";
 import { prepareHypervisor } from "../boot/prepare-hypervisor.ts";
-import { describeMachine } from "../machine.ts";
+import { prepareTemplateBench, takeDirectory } from "../prepare-bench.ts";
 import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
 import { Asker } from "./asker.ts";
@@ -27,14 +24,9 @@ export const movesUsage = (move: Move) => `${move} [--runs N] [--service ${Objec
 
 export async function runMoves(move: Move, options: string[], signal: AbortSignal): Promise<number> {
   const { runs, service, json } = readFlags(options);
-  const narrator = createNarrator();
-  const { tell } = narrator;
-  const home = findHome();
-  const machine = await describeMachine();
-  const store = await home.openStore({ create: true });
-  const layers = await home.openLayers(store);
-  const preparation = { home, store, layers, signal, narrator };
-  const template = await prepareTemplate(preparation);
+  const preparation = await prepareTemplateBench(signal);
+  const { home, machine, layers, template } = preparation;
+  const { tell } = preparation.narrator;
   await prepareKernel(preparation);
   const overlay = await prepareOverlay(preparation, service.script, service.overlayUrl);
 

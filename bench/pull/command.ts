@@ -1,10 +1,7 @@
 /** `bench pull`: how little a first boot fetches, how much of a later one was here before it was asked for, and what is read how fast. */
 import { parseArgs } from "node:util";
-import { findHome } from "../../control/cli/home.ts";
-import { createNarrator } from "../../control/demo/narrate.ts";
-import { prepareKernel, prepareOverlay, prepareTemplate, templateUrl } from "../../control/demo/prepare.ts";
-import { takeDirectory } from "../boot/command.ts";
-import { describeMachine } from "../machine.ts";
+import { prepareKernel, prepareOverlay, templateUrl } from "../../control/demo/prepare.ts";
+import { prepareTemplateBench, takeDirectory } from "../prepare-bench.ts";
 import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
 import { bootInTurn } from "./boot-in-turn.ts";
@@ -19,13 +16,8 @@ const service = new URL("../../control/demo/apache.sh", import.meta.url).pathnam
 
 export async function runPull(options: string[], signal: AbortSignal): Promise<number> {
   const { only, runs, json } = readFlags(options);
-  const narrator = createNarrator();
-  const home = findHome();
-  const machine = await describeMachine();
-  const store = await home.openStore({ create: true });
-  const layers = await home.openLayers(store);
-  const preparation = { home, store, layers, signal, narrator };
-  const template = await prepareTemplate(preparation);
+  const preparation = await prepareTemplateBench(signal);
+  const { narrator, home, machine, store, layers, template } = preparation;
 
   await using cleanup = new AsyncDisposableStack();
   const directory = await takeDirectory(home, cleanup);
