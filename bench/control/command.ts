@@ -2,14 +2,15 @@
 import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { findHome } from "../../control/cli/home.ts";
-import { tell } from "../../control/cli/output.ts";
+import { exitCodes, tell } from "../../control/cli/output.ts";
 import { describeMachine, formatMachine } from "../machine.ts";
+import { readCount } from "../read-count.ts";
 import { UsageError } from "../usage-error.ts";
-import { measureCharges } from "./measure-charges.ts";
-import { measureExposure } from "./measure-exposure.ts";
-import { measureLookups } from "./measure-lookups.ts";
+import { type ChargesMeasured, measureCharges } from "./measure-charges.ts";
+import { type ExposureMeasured, measureExposure } from "./measure-exposure.ts";
+import { type LookupsMeasured, measureLookups } from "./measure-lookups.ts";
 
-export const controlUsage = "control [--charges N] [--servers N,N,…] [--json]";
+export const controlUsage = "control [--charges N] [--servers N,N,…] [--minutes N] [--json]";
 
 const cheatedServers = 10;
 const settlementSeconds = [1, 10, 60, 600];
@@ -17,35 +18,52 @@ const settlementSeconds = [1, 10, 60, 600];
 const toldCharges = 5_000;
 const toldServers = 100_000;
 
-export async function runControl(options: string[], signal: AbortSignal): Promise<number> {
-  const { charges, servers, json } = parseOptions(options);
+interface Measured {
+  charges?: ChargesMeasured;
+  readonly exposures: ExposureMeasured[];
+  readonly lookups: LookupsMeasured[];
+}
+
+/** Interrupted, or out of time, it prints what it has measured by then. */
+export async function runControl(options: string[], interrupted: AbortSignal): Promise<number> {
+  const { charges, servers, minutes, json } = parseOptions(options);
   const machine = await describeMachine();
+  const measured: Measured = { exposures: [], lookups: [] };
+  const signal = AbortSignal.any([interrupted, AbortSignal.timeout(minutes * 60_000)]);
+  try {
+    await measureAll(measured, charges, servers, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    tell(`not measured to its end: ${interrupted.aborted ? "interrupted" : `${minutes} minutes are over`}`);
+  }
+  if (json) process.stdout.write(`${JSON.stringify({ machine, ...measured })}\n`);
+  else process.stdout.write(`${formatMachine(machine)}\n${formatMeasured(measured)}`);
+  if (!signal.aborted) return 0;
+  return interrupted.aborted ? exitCodes.interrupted : exitCodes.partial;
+}
+
+async function measureAll(measured: Measured, charges: number, servers: number[], signal: AbortSignal): Promise<void> {
   const parent = findHome().at("bench");
   await mkdir(parent, { recursive: true });
   const tellCharges = (made: number) => {
     if (made % toldCharges === 0) tell(`${made} of ${charges} charges are made`);
   };
-  const charged = await measureCharges(parent, charges, { signal, onProgress: tellCharges });
-  const exposures = [];
+  measured.charges = await measureCharges(parent, charges, { signal, onProgress: tellCharges });
   for (const seconds of settlementSeconds) {
     tell(`one order at ${cheatedServers} XenoServers that settle every ${seconds} s`);
-    exposures.push(await measureExposure(parent, cheatedServers, seconds, signal));
+    measured.exposures.push(await measureExposure(parent, cheatedServers, seconds, signal));
   }
-  const lookups = [];
   for (const count of servers) {
     const onProgress = (taken: number) => {
       if (taken % toldServers === 0) tell(`${taken} of ${count} XenoServers are advertised`);
     };
-    lookups.push(await measureLookups(count, { signal, onProgress }));
+    measured.lookups.push(await measureLookups(count, { signal, onProgress }));
   }
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ machine, charges: charged, exposures, lookups })}\n`);
-    return 0;
-  }
+}
+
+function formatMeasured({ charges, exposures, lookups }: Measured): string {
   const lines = [
-    formatMachine(machine),
-    `charges: ${Math.round(charged.perSecond)}/s over HTTP, proved, synced; ${Math.round(charged.serverMicroseconds)} µs of the`,
-    `  XenoCorp's processor each; one sync after the other: ${Math.round(charged.syncsPerSecond)}/s on this disk`,
+    ...(charges === undefined ? [] : formatCharges(charges)),
     "",
     `one offline order, spent at ${cheatedServers} XenoServers: lost, as a share of the order, by how often they settle`,
     ...exposures.map(({ settlementSeconds: seconds, lost, ordered }) =>
@@ -65,17 +83,24 @@ export async function runControl(options: string[], signal: AbortSignal): Promis
       ].join(" "),
     ),
   ];
-  process.stdout.write(`${lines.join("\n")}\n`);
-  return 0;
+  return `${lines.join("\n")}\n`;
 }
 
-function parseOptions(options: string[]): { charges: number; servers: number[]; json: boolean } {
+function formatCharges({ perSecond, serverMicroseconds, syncsPerSecond }: ChargesMeasured): string[] {
+  return [
+    `charges: ${Math.round(perSecond)}/s over HTTP, proved, synced; ${Math.round(serverMicroseconds)} µs of the`,
+    `  XenoCorp's processor each; one sync after the other: ${Math.round(syncsPerSecond)}/s on this disk`,
+  ];
+}
+
+function parseOptions(options: string[]): { charges: number; servers: number[]; minutes: number; json: boolean } {
   try {
     const { values } = parseArgs({
       args: options,
       options: {
         charges: { type: "string", default: "20000" },
         servers: { type: "string", default: "10000,100000,1000000" },
+        minutes: { type: "string", default: "20" },
         json: { type: "boolean", default: false },
       },
     });
@@ -83,7 +108,7 @@ function parseOptions(options: string[]): { charges: number; servers: number[]; 
     const servers = values.servers.split(",").map(Number);
     if (![charges, ...servers].every((count) => Number.isSafeInteger(count) && count > 0))
       throw new UsageError("--charges and --servers take whole numbers from 1");
-    return { charges, servers, json: values.json };
+    return { charges, servers, minutes: readCount("--minutes", values.minutes, 10_000), json: values.json };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
