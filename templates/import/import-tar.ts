@@ -17,6 +17,8 @@ import { MemberRefused, type TarTarget, TreeBuilder } from "./tree-builder.ts";
 export interface TarImportOptions extends ImportOptions {
   /** Read `.wh.NAME` and `.wh..wh..opq` as whiteouts and opaque directories (OCI image specification, layer.md). */
   readonly ociWhiteouts?: boolean;
+  /** Paths without a leading `./` of files that whoever imports will replace: they come empty, and the sink sees nothing of them. */
+  readonly replaced?: ReadonlySet<Name>;
 }
 
 /**
@@ -42,12 +44,15 @@ export async function unpackTar(
   tree: TarTarget,
   sink: ContentSink,
   meter: ImportMeter,
-  options: Pick<TarImportOptions, "ociWhiteouts">,
+  options: Pick<TarImportOptions, "ociWhiteouts" | "replaced">,
 ): Promise<void> {
   for await (const member of readTar(meter.bound(decompress(source)))) {
     meter.addMember(member.path);
     try {
-      if (!(options.ociWhiteouts && addWhiteout(tree, member))) await addMember(tree, member, sink, meter);
+      if (!(options.ociWhiteouts && addWhiteout(tree, member))) {
+        const isReplaced = options.replaced?.has(member.path.replace(/^\.\//, "")) ?? false;
+        await addMember(tree, isReplaced ? { ...member, size: 0 } : member, sink, meter);
+      }
     } catch (error) {
       if (error instanceof MemberRefused || error instanceof BadTar) throw refuseTar(member.path, error.message, error);
       throw error;

@@ -5,12 +5,12 @@
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { TreeNode } from "../../../cowfs/trees/node.ts";
 import type { ContentSink } from "../../../xenostore/publish/content-sink.ts";
-import type { ImportOptions } from "../import-options.ts";
+import type { ImportOptions, ImportProgress } from "../import-options.ts";
 import { importTar } from "../import-tar.ts";
 import { streamCommand } from "../stream-command.ts";
 import { clampTimes } from "./clamp-times.ts";
 import { findAptProxy, listDebianSources } from "./list-sources.ts";
-import { prepareGuest } from "./prepare-guest.ts";
+import { prepareGuest, replacedFiles } from "./prepare-guest.ts";
 import { openScratch } from "./scratch.ts";
 
 export interface DebianImportOptions extends ImportOptions {
@@ -82,7 +82,10 @@ export async function importDebian(
       },
       fail,
     },
-    (stdout) => importTar(stdout, sink, { ...options, onProgress: ({ files, bytes }) => report(files, bytes) }),
+    (stdout) => {
+      const onProgress = ({ files, bytes }: ImportProgress) => report(files, bytes);
+      return importTar(stdout, sink, { ...options, replaced: replacedFiles, onProgress });
+    },
   );
   clampTimes(root, startedSeconds);
   await prepareGuest(root, sink);

@@ -44,6 +44,9 @@ const files: Readonly<Record<Name, string>> = {
     "# eth0 is configured by the initramfs: the root is on it.\nauto lo\niface lo inet loopback\n",
 };
 
+/** Of the host that made the system: nobody is to see their content. */
+export const replacedFiles: ReadonlySet<Name> = new Set([...Object.keys(removed), ...Object.keys(files)]);
+
 /** systemd compares these files' times with /usr's to decide whether to rebuild caches at boot (systemd.unit(5)). */
 const updateMarks = ["etc/.updated", "var/.updated"];
 

@@ -152,3 +152,24 @@ test("progress counts files and bytes", async (t) => {
   await importBytes(bytes, { onProgress: (progress: unknown) => seen.push(progress) });
   t.deepEqual(seen.at(-1), { step: "done", files: 2, bytes: 5 });
 });
+
+test("of files that are to be replaced the sink sees nothing, and what comes after them is read right", async (t) => {
+  const secret = "nameserver 10.0.0.1\n".repeat(200);
+  const archive = await packTar([
+    { name: "./etc/resolv.conf", content: secret },
+    { name: "./etc/motd", content: "hello" },
+  ]);
+  const seen: string[] = [];
+  const sink = new MemorySink();
+  const watched = {
+    addContent: async (content: Buffer | AsyncIterable<Buffer>) => {
+      const pieces = await sink.addContent(content);
+      seen.push(...pieces.map(({ length }) => `${length} bytes`));
+      return pieces;
+    },
+  };
+  const root = await importTar(inParts(archive), watched, { replaced: new Set(["etc/resolv.conf"]) });
+  t.deepEqual(seen, ["5 bytes"]);
+  t.is(at(root, "etc/resolv.conf").size, 0);
+  t.is(sink.read(at(root, "etc/motd")).toString(), "hello");
+});
