@@ -21,20 +21,24 @@ const maxSpareWindows = 4;
 
 /**
  * Chunks of `source` in order; an empty source has none. Each is valid until the next is asked for: a view of a window
- * that is written over.
+ * that is written over. `isPart`: it follows a cut within a longer content, so it is not whole, however short it is.
  */
-export async function* cutChunks(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+export async function* cutChunks(source: AsyncIterable<Buffer>, isPart = false): AsyncGenerator<Buffer, void> {
   const window = windows.pop() ?? Buffer.allocUnsafeSlow(windowBytes);
   try {
-    yield* cutInWindow(source, window);
+    yield* cutInWindow(source, window, isPart);
   } finally {
     if (windows.length < maxSpareWindows) windows.push(window);
   }
 }
 
-async function* cutInWindow(source: AsyncIterable<Buffer>, window: Buffer): AsyncGenerator<Buffer, void> {
+async function* cutInWindow(
+  source: AsyncIterable<Buffer>,
+  window: Buffer,
+  isPart: boolean,
+): AsyncGenerator<Buffer, void> {
   let end = 0;
-  let isWhole = true;
+  let isWhole = !isPart;
   for await (const part of source) {
     for (let taken = 0; taken < part.length; ) {
       const copied = part.copy(window, end, taken);

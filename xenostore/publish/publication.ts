@@ -25,7 +25,7 @@ import { idKey, maxKept, type Ref, type StoredTree } from "../refs/ref.ts";
 import { getIfPresent } from "../stores/get-if-present.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
 import { putContentObject } from "./content-object.ts";
-import type { ContentSink } from "./content-sink.ts";
+import type { KnowingSink } from "./content-sink.ts";
 import { findPresent } from "./present.ts";
 import { type CurrentRef, removeRef, writeRef } from "./write-ref.ts";
 
@@ -109,7 +109,7 @@ interface Ancestors {
   readonly packs: ReadonlySet<string>;
 }
 
-export class Publication implements ContentSink {
+export class Publication implements KnowingSink {
   readonly #store: ObjectStore;
   readonly #lease: Lease;
   readonly #ancestors: Ancestors;
@@ -131,18 +131,35 @@ export class Publication implements ContentSink {
 
   /** The pieces of a file with this content. Rejects when the store refuses what was added before. */
   async addContent(source: Buffer | AsyncIterable<Buffer>): Promise<Piece[]> {
+    return await this.#addChunks(Buffer.isBuffer(source) ? cutBuffer(source) : cutChunks(source), () => false);
+  }
+
+  addPart(source: AsyncIterable<Buffer>, endsAt: (offset: number) => boolean): Promise<Piece[]> {
+    return this.#addChunks(cutChunks(source, true), endsAt);
+  }
+
+  holds(hash: string): boolean {
+    return (this.#packs.location(hash) ?? this.#findInAncestors(Buffer.from(hash, "hex"))) !== undefined;
+  }
+
+  async #addChunks(
+    chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
+    endsAt: (offset: number) => boolean,
+  ): Promise<Piece[]> {
     const pieces: Piece[] = [];
     let offset = 0;
-    for await (const chunk of Buffer.isBuffer(source) ? cutBuffer(source) : cutChunks(source)) {
+    for await (const chunk of chunks) {
       const hash = blake3(chunk);
       const name = hash.toString("hex");
       pieces.push({ offset, length: chunk.length, hash: name });
       offset += chunk.length;
       this.#contentBytes += chunk.length;
-      if (this.#packs.location(name) || this.#findInAncestors(hash)) continue;
-      this.#newBytes += chunk.length;
-      const pack = this.#packs.add(name, chunk);
-      if (pack) await this.#take(pack);
+      if (!this.#packs.location(name) && !this.#findInAncestors(hash)) {
+        this.#newBytes += chunk.length;
+        const pack = this.#packs.add(name, chunk);
+        if (pack) await this.#take(pack);
+      }
+      if (endsAt(offset)) break;
     }
     this.#throwIfFailed();
     return pieces;

@@ -5,7 +5,8 @@
  *   whiteouts, and the directories on the way to them.
  * - (P2) A directory that was moved is sealed whole and opaque, so the overlay depends on no path of its base. Its
  *   files name chunks that the base holds, so nothing of it is sent.
- * - (P3) Nothing is read of a file whose bytes all lie in the layer below.
+ * - (P3) Nothing is read of a file whose bytes all lie in the layer below, and of another only what lies about its changes
+ *   (seal-content.ts).
  * - (P4) What was made in a directory that only a layer over the journal has is under that directory's name: the
  *   `.mount` that brings the layer is in the tree as well.
  * - (P5) Live layers are no part of an overlay: the `.mount` that names one is, and brings it again where the overlay is
@@ -15,23 +16,21 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { runWithFaults } from "../../cowfs/fault.ts";
 import { type FileId, FileType, type Name } from "../../cowfs/file-system.ts";
 import { hidden } from "../../cowfs/journals/entries.ts";
-import type { JournalInode } from "../../cowfs/journals/state.ts";
 import type { TreeNode } from "../../cowfs/trees/node.ts";
 import type { Piece } from "../../cowfs/trees/tree.ts";
 import type { UnionCore } from "../../cowfs/union/core.ts";
 import { readExtendedAttributes } from "../../cowfs/union/extended-attributes.ts";
 import { slotOf } from "../../cowfs/union/file-ids.ts";
 import { isLiveSlot } from "../../cowfs/union/layer-table.ts";
-import { readExtents, readLink } from "../../cowfs/union/reading.ts";
-import type { ContentSink } from "./content-sink.ts";
-
-const readBytes = 1024 * 1024;
+import { readLink } from "../../cowfs/union/reading.ts";
+import type { KnowingSink } from "./content-sink.ts";
+import { sealContent } from "./seal-content.ts";
 
 /** The changes of a union's journal as a root node. Faults are brought; rejects with what cannot be brought. */
 export async function sealUnion(
   core: UnionCore,
   rootId: FileId,
-  sink: ContentSink,
+  sink: KnowingSink,
   signal: AbortSignal,
 ): Promise<TreeNode> {
   const plan = await planSeal(core, rootId, signal);
@@ -167,7 +166,7 @@ function buildDirectory(core: UnionCore, planned: PlannedDirectory, nodes: Reado
   return { ...describe(core, planned.id), size: 0, opaque: planned.opaque, children };
 }
 
-async function sealInode(core: UnionCore, id: FileId, sink: ContentSink, signal: AbortSignal): Promise<TreeNode> {
+async function sealInode(core: UnionCore, id: FileId, sink: KnowingSink, signal: AbortSignal): Promise<TreeNode> {
   const node = await runWithFaults(() => describe(core, id), signal);
   const type = node.mode & FileType.mask;
   if (type === FileType.symlink)
@@ -178,8 +177,9 @@ async function sealInode(core: UnionCore, id: FileId, sink: ContentSink, signal:
     throw new XenoError("file-too-large", `a file of ${inode.large.size} bytes cannot be published`, {
       hint: `A sealed tree holds files below 2^53 bytes. It is inode ${id}: \`find -inum ${id}\` tells its name.`,
     });
-  const pieces = inode === undefined || core.hasLayerContent(inode) ? lowerPieces(core, id) : undefined;
-  return { ...node, pieces: pieces ?? (await sealContent(core, inode!, sink, signal)) };
+  const below = slotOf(id) === 0 ? undefined : lowerPieces(core, id);
+  if (below !== undefined && (inode === undefined || core.hasLayerContent(inode))) return { ...node, pieces: below };
+  return { ...node, pieces: await sealContent(core, inode!, below, sink, signal) };
 }
 
 function describe(core: UnionCore, id: FileId): TreeNode {
@@ -191,44 +191,4 @@ function describe(core: UnionCore, id: FileId): TreeNode {
 function lowerPieces(core: UnionCore, id: FileId): Piece[] | undefined {
   const { tree, inode } = core.stack.locate(id);
   return tree.pieces(inode);
-}
-
-/** Chunks each run of data between holes. */
-async function sealContent(
-  core: UnionCore,
-  inode: JournalInode,
-  sink: ContentSink,
-  signal: AbortSignal,
-): Promise<Piece[]> {
-  const pieces: Piece[] = [];
-  for (const [start, end] of findRuns(inode)) {
-    const added = await sink.addContent(readRun(core, inode, start, end, signal));
-    for (const piece of added) pieces.push({ ...piece, offset: start + piece.offset });
-  }
-  return pieces;
-}
-
-function findRuns(inode: JournalInode): [start: number, end: number][] {
-  const runs: [number, number][] = [];
-  for (const { offset, length } of inode.extents) {
-    const last = runs.at(-1);
-    if (last !== undefined && last[1] === offset) last[1] += length;
-    else runs.push([offset, offset + length]);
-  }
-  return runs;
-}
-
-async function* readRun(
-  core: UnionCore,
-  inode: JournalInode,
-  start: number,
-  end: number,
-  signal: AbortSignal,
-): AsyncGenerator<Buffer> {
-  for (let at = start; at < end; at += readBytes) {
-    const length = Math.min(readBytes, end - at);
-    const bytes = Buffer.allocUnsafe(length);
-    await runWithFaults(() => readExtents(core, inode, at, length, bytes, 0), signal);
-    yield bytes;
-  }
 }

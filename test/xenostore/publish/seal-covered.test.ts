@@ -39,7 +39,12 @@ test("what was made under a covering layer is in the sealed tree, at its place",
     for await (const part of Buffer.isBuffer(content) ? [content] : content) parts.push(part);
     return file(Buffer.concat(parts).toString("latin1")).pieces!;
   };
-  const sealed = await sealUnion(s.fs.core, s.fs.rootId, { addContent }, AbortSignal.timeout(60_000));
+  const sealed = await sealUnion(
+    s.fs.core,
+    s.fs.rootId,
+    { addContent, addPart: addContent, holds: () => false },
+    AbortSignal.timeout(60_000),
+  );
   sealed.children!.set(".mount", file("test://settings\n.\ntest://base\n"));
   layers["test://sealed"] = sealed;
   const deployed = await openScratch(t, { base: "test://sealed", layers });
