@@ -25,6 +25,7 @@ interface DeployFlags {
   readonly port?: PublishedPort[];
   readonly restart?: RestartPolicy;
   readonly follow?: boolean;
+  readonly signedSince?: string;
   readonly schema?: boolean;
 }
 
@@ -49,6 +50,7 @@ export function createDeployCommand(): Command {
       "--follow",
       "at each reboot, take what the names of overlay and template mean then (default: pinned for ever)",
     )
+    .option("--signed-since <time>", "refuse an overlay that was signed before, such as 2026-11-27T10:30:00Z")
     .option("--schema", "print the JSON Schema of deployments")
     .addHelpText(
       "after",
@@ -98,6 +100,7 @@ async function composeDocument(what: string, flags: DeployFlags): Promise<Deploy
     append: kernelCommandLine,
     restart,
     follow,
+    signedSince,
   } = flags;
   const said = {
     id,
@@ -110,6 +113,7 @@ async function composeDocument(what: string, flags: DeployFlags): Promise<Deploy
     kernelCommandLine,
     restart,
     follow,
+    signedSince,
     ports: flags.port,
   };
   const files = await Promise.all((flags.file ?? []).map(readLaidFile));

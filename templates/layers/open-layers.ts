@@ -44,8 +44,8 @@ export interface LayersOptions {
 export interface Layers {
   /** For `openUnion`. Throws `scheme-unknown`, `template-unknown`, `overlay-unknown`, `layer-forbidden`, or what the store throws. */
   readonly resolve: ResolveLayer;
-  /** The signed ref that a URL means now, without opening anything. */
-  resolveUrl(url: string, signal?: AbortSignal): Promise<Ref>;
+  /** The signed ref that a URL means now, without opening anything. Throws `ref-older` where it was signed before `minimumCreated`, in ms. */
+  resolveUrl(url: string, signal?: AbortSignal, minimumCreated?: number): Promise<Ref>;
   /** A tree of a URL, open until `close`. */
   open(url: string, pinned: string | undefined, signal?: AbortSignal): Promise<OpenedTree>;
   /** The files of a live URL (isLiveUrl), until `close`. Throws `layer-malformed`, `layer-forbidden`, `layer-unreachable`. */
@@ -73,8 +73,8 @@ export function openLayers(options: LayersOptions): Layers {
   const layouts = new Map<string, string>();
   const opened = new Set<OpenedTree>();
 
-  async function resolveUrl(url: string, signal?: AbortSignal): Promise<Ref> {
-    const options = { seenDirectory, signal };
+  async function resolveUrl(url: string, signal?: AbortSignal, minimumCreated?: number): Promise<Ref> {
+    const options = { seenDirectory, signal, minimumCreated };
     if (url.startsWith("template://")) return await resolveTemplate({ store, trust, options }, url);
     if (url.startsWith(overlayScheme)) return await resolveOverlay(store, trust, url, options);
     throw new XenoError("scheme-unknown", `'${url}' has a scheme that this XenoServer does not serve`, {

@@ -85,6 +85,13 @@ export const deploymentProperties = {
     Type.String({ pattern: domainNamePattern, description: "Default: the overlay's, made unique on the XenoServer." }),
   ),
   overlay: Type.String({ ...layerUrl, description: "xenostore://OWNER/NAME[@VERSION] or template://NAME/VERSION" }),
+  signedSince: Type.Optional(
+    Type.String({
+      pattern: "^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$",
+      description:
+        "UTC: refuse the overlay where what its name means was signed before. A XenoServer that has seen a newer one refuses an older anyway.",
+    }),
+  ),
   kernel: Type.String({
     ...layerUrl,
     description:

@@ -89,7 +89,7 @@ export class Deployments {
       this.#host.ports,
       all.filter(({ state }) => isUp(state)),
     );
-    const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending);
+    const overlay = await this.#layers.resolveUrl(deployment.overlay, this.#ending, readSignedSince(deployment));
     const { url: kernelUrl } = locateKernel(deployment);
     const kernel = kernelUrl === deployment.overlay ? overlay : await this.#layers.resolveUrl(kernelUrl, this.#ending);
     const address = pool?.choose((candidate) => all.some((record) => record.address === candidate));
@@ -195,4 +195,14 @@ export class Deployments {
     });
     return { domain: name, address: record.address, steps: record.steps };
   }
+}
+
+/** In ms since the epoch. */
+function readSignedSince({ signedSince }: Deployment): number | undefined {
+  if (signedSince === undefined) return undefined;
+  const since = Date.parse(signedSince);
+  if (!Number.isNaN(since)) return since;
+  throw new XenoError("document-invalid", `signedSince is '${signedSince}', and there is no such time`, {
+    hint: "Write it as 2026-11-27T10:30:00Z.",
+  });
 }

@@ -47,9 +47,13 @@ export async function resolveRef(
   const seen = version === currentVersion ? await readSeen(options.seenDirectory, owner, name) : 0;
   const minimum = Math.max(seen, options.minimumCreated ?? 0);
   if (ref.created < minimum)
-    throw new XenoError("ref-older", `${label} in ${store.name} is older than one that was seen before`, {
-      hint: "The store is behind, or turns back the clock: use another store, or name the version that is wanted.",
-    });
+    throw new XenoError(
+      "ref-older",
+      `${label} in ${store.name} is older than ${ref.created < seen ? "one that was seen before" : "it may be"}`,
+      {
+        hint: "The store is behind, or turns back the clock: use another store, or name the version that is wanted.",
+      },
+    );
   if (version === currentVersion && ref.created > seen)
     await writeSeen(options.seenDirectory, owner, name, ref.created);
   return ref;

@@ -51,3 +51,17 @@ test("a guest that reboots comes up over what its names mean now where its deplo
   t.is(layers?.[0].tree, (await trees())[0]);
   t.is(exported?.specification.tree, (await trees())[0]);
 });
+
+test("an overlay that was signed before the time that the deployment gives is refused, and a time that is none", async (t) => {
+  const { published, client } = await startXenoServer(t, { simulates: true });
+  const configuration = JSON.stringify({ format: 1, kernel: "vmlinux", initramfs: "initramfs", commandLine: "quiet" });
+  const kernel = await publishFiles(published, "kernel", { "config.json": configuration, vmlinux: "", initramfs: "" });
+  const before = new Date().toISOString();
+  const overlay = await publishFiles(published, "web", { "sbin/init": "never run" });
+  const deploy = (signedSince: string) =>
+    client.deploy({ id: randomUUID(), overlay, kernel, memoryMiB: 64, cpus: 1, signedSince });
+  const after = new Date(Date.now() + 3_600_000).toISOString();
+  await t.throwsAsync(deploy(after), { code: "ref-older" });
+  await t.throwsAsync(deploy("2026-13-41T99:00:00Z"), { code: "document-invalid" });
+  await t.notThrowsAsync(deploy(before));
+});
