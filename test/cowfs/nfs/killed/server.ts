@@ -24,6 +24,10 @@ export class KilledServer {
     return this.#port;
   }
 
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
   async killAndStart(): Promise<void> {
     await this.kill();
     this.#port = this.#start();

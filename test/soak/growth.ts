@@ -1,0 +1,109 @@
+/**
+ * `npm run soak -- growth`: an NFS server under steady load whose memory must not grow.
+ *
+ * The load leaves nothing behind, so what it keeps has a bound: replies for repeats (65,536), the cache of pages, checkpoints that run all the
+ * time. It is watched once those are full, in thirds. Memory is the resident set, told by the kernel.
+ */
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { makeFastDirectory } from "../cowfs/fast-directory.ts";
+import { type Client, connect, nfs } from "../cowfs/nfs/client.ts";
+import { encode } from "../cowfs/nfs/encoder.ts";
+import { makeFile, mount } from "../cowfs/nfs/fixture.ts";
+import { KilledServer } from "../cowfs/nfs/killed/server.ts";
+import { attributes, readNewObject } from "../cowfs/nfs/results.ts";
+import type { Soak, SoakRun, SoakSummary } from "./soak.ts";
+
+const clients = 4;
+const sampleMs = 1000;
+/** Five changes each: more than the replies that are kept. */
+const warmRounds = 14_000;
+/** Of the median of the first third: what the collector leaves lying varies. */
+const mostGrowth = 1.1;
+const content = "x".repeat(8192);
+
+export const growth: Soak = {
+  about: "an NFS server under steady load, whose memory must not grow",
+  minutes: 10,
+  run: watchGrowth,
+};
+
+async function watchGrowth(run: SoakRun): Promise<SoakSummary> {
+  const scratch = makeFastDirectory();
+  const server = new KilledServer(join(scratch, "journal"));
+  const open: Client[] = [];
+  const samples: number[] = [];
+  const counts = { rounds: 0 };
+  let isEnding = false;
+  try {
+    for (let index = 0; index < clients; index++) open.push(await connect(await server.port));
+    const top = await mount(open[0]);
+    const working = Promise.all(
+      open.map(async (client, index) => {
+        const directory = await makeDirectory(client, top, `client ${index}`);
+        while (!isEnding) {
+          await workOnce(client, directory);
+          counts.rounds++;
+        }
+      }),
+    );
+    const watching = (async () => {
+      while (run.goesOn()) {
+        const bytes = readResidentBytes(server.pid);
+        if (counts.rounds >= warmRounds) samples.push(bytes);
+        run.progress(() => `${counts.rounds} rounds, ${(bytes / 1e6).toFixed(0)} MB`);
+        await delay(sampleMs);
+      }
+      isEnding = true;
+    })();
+    await Promise.race([working, watching]);
+    await Promise.all([working, watching]);
+  } finally {
+    for (const client of open) client.close();
+    await server.kill();
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  const [first, second, last] = [0, 1, 2].map((third) => medianOf(samples, third));
+  const megabytes = Object.fromEntries(
+    Object.entries({ first, second, last }).map(([name, bytes]) => [
+      `MB in the ${name} third`,
+      Math.round(bytes / 1e6),
+    ]),
+  );
+  const troubles = [...server.errors];
+  if (samples.length < 3) troubles.push(`it was not warm after ${counts.rounds} rounds: it needs more minutes`);
+  else if (last > first * mostGrowth) troubles.push(`its memory grew from ${first} to ${last} bytes`);
+  const failures = troubles.map((message) => ({ seed: run.seed, message }));
+  return { counts: { ...counts, samples: samples.length, ...megabytes }, failures };
+}
+
+/** A file made, written, read, listed, renamed and removed. */
+async function workOnce(client: Client, directory: Buffer): Promise<void> {
+  const file = await makeFile(client, directory, "file", content);
+  await client.call(nfs.read, encode().opaque(file).u64(0).u32(content.length));
+  await client.call(nfs.getattr, encode().opaque(file));
+  await client.call(nfs.readdirplus, encode().opaque(directory).u64(0).u64(0).u32(4096).u32(32768));
+  await client.call(nfs.rename, encode().opaque(directory).string("file").opaque(directory).string("renamed"));
+  const removed = await client.call(nfs.remove, encode().opaque(directory).string("renamed"));
+  if (removed.u32() !== 0) throw new Error("REMOVE failed");
+}
+
+async function makeDirectory(client: Client, top: Buffer, name: string): Promise<Buffer> {
+  const args = encode()
+    .opaque(top)
+    .string(name)
+    .raw(attributes({ mode: 0o755 }));
+  return readNewObject(await client.call(nfs.mkdir, args)).handle;
+}
+
+/** VmRSS of proc(5). */
+function readResidentBytes(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))![1]) * 1024;
+}
+
+function medianOf(samples: readonly number[], third: number): number {
+  const length = Math.floor(samples.length / 3);
+  const sorted = samples.slice(third * length, (third + 1) * length).sort((a, b) => a - b);
+  return sorted[length >> 1] ?? 0;
+}
