@@ -1,8 +1,7 @@
 /**
  * `npm run soak -- growth`: an NFS server under steady load whose memory must not grow.
  *
- * The load leaves nothing behind, so what it keeps has a bound: replies for repeats (65,536), the cache of pages, checkpoints that run all the
- * time. It is watched once those are full, in thirds. Memory is the resident set, told by the kernel.
+ * The load leaves nothing behind, so what it keeps has a bound: replies for repeats (65,536), the cache of pages, checkpoints. It is watched once those are full, in thirds. Memory is the resident set, told by the kernel.
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -31,7 +30,7 @@ export const growth: Soak = {
 
 async function watchGrowth(run: SoakRun): Promise<SoakSummary> {
   const scratch = makeFastDirectory();
-  const server = new KilledServer(join(scratch, "journal"));
+  const server = new KilledServer(join(scratch, "journal"), { hasUsualLimits: true });
   const open: Client[] = [];
   const samples: number[] = [];
   const counts = { rounds: 0 };

@@ -10,7 +10,7 @@ const union = await openUnion({
   resolve: resolveFrom({ "test://empty": directory({}) }),
   signal: new AbortController().signal,
   // So small that rounds of checkpoints run all the time, and are killed at any of their steps.
-  limits: { logBytes: 64 * 1024, fullSegmentBytes: 256 * 1024 },
+  limits: process.argv[3] === "usual" ? {} : { logBytes: 64 * 1024, fullSegmentBytes: 256 * 1024 },
 });
 const exported = exportFileSystem({
   fileSystem: union,

@@ -8,14 +8,15 @@ const program = fileURLToPath(new URL("program.ts", import.meta.url));
 type Message = { readonly port: number } | { readonly error: string };
 
 export class KilledServer {
-  readonly #journal: string;
+  readonly #words: readonly string[];
   #child: ChildProcess | undefined;
   #port: Promise<number>;
   /** What it said went wrong. */
   readonly errors: string[] = [];
 
-  constructor(journal: string) {
-    this.#journal = journal;
+  /** `hasUsualLimits`: rounds of checkpoints come as seldom as they do in use. */
+  constructor(journal: string, { hasUsualLimits = false } = {}) {
+    this.#words = [program, journal, ...(hasUsualLimits ? ["usual"] : [])];
     this.#port = this.#start();
   }
 
@@ -43,7 +44,7 @@ export class KilledServer {
   }
 
   async #start(): Promise<number> {
-    const child = spawn(process.execPath, [program, this.#journal], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const child = spawn(process.execPath, this.#words, { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     this.#child = child;
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     child.on("message", (message: Message) => {
