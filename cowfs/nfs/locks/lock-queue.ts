@@ -161,17 +161,25 @@ export class LockQueue {
     if (!isWanted && !waiter.isClaimed) this.#takeBack(waiter);
   }
 
+  /** Unless its owner has changed it since. What it held before comes first, so that nobody else is served in between. */
   #takeBack({ file, owner, wanted, before }: Waiter): void {
-    this.#table.unlock(file, owner, wanted);
-    for (const held of before) this.#table.lock(file, owner, held);
+    const [held, ...others] = this.#table.listHeld(file, owner, wanted);
+    if (others.length > 0 || held?.start !== wanted.start || held.end !== wanted.end) return;
+    if (held.isExclusive !== wanted.isExclusive) return;
+    for (const range of before) this.#table.lock(file, owner, range);
+    let start = wanted.start;
+    for (const range of before.toSorted((left, right) => left.start - right.start)) {
+      if (start < range.start) this.#table.unlock(file, owner, { start, end: range.start });
+      start = range.end;
+    }
+    if (start < wanted.end) this.#table.unlock(file, owner, { start, end: wanted.end });
   }
 
   #drop(waiter: Waiter): void {
-    const waiters = this.#waiters.get(waiter.file) ?? [];
     if (waiter.isGone) return;
     waiter.isGone = true;
     clearTimeout(waiter.expiry);
-    const left = waiters.filter((each) => each !== waiter);
+    const left = this.#waiters.get(waiter.file)!.filter((each) => each !== waiter);
     if (left.length > 0) this.#waiters.set(waiter.file, left);
     else this.#waiters.delete(waiter.file);
     addTo(this.#waitingOf, waiter.host, -1);

@@ -130,6 +130,28 @@ test("who gives up waits no longer, also where it was told in the same moment; a
   }
 });
 
+test("a lock that is taken back goes to nobody in part, and one that its owner gave back is not taken again", async (t) => {
+  const { table, queue, calls, take, giveBack, isFree } = makeQueue();
+  take(wantedBy("a", { isExclusive: false }));
+  take(wantedBy("b", { isExclusive: false }));
+  queue.wait(wantedBy("b"));
+  queue.wait(wantedBy("c"));
+  giveBack(wantedBy("a"));
+  calls[0].answer.resolve(false);
+  await turn();
+  t.is(calls.length, 1, "b has its shared lock again");
+  t.deepEqual(table.listHeld("f", wantedBy("c").owner, { start: 0, end: 100 }), []);
+  giveBack(wantedBy("b"));
+  t.is(calls.length, 2);
+  queue.wait(wantedBy("d"));
+  giveBack(wantedBy("c"));
+  calls[1].answer.reject(new Error("nobody is there"));
+  calls[2].answer.resolve(true);
+  await turn();
+  t.deepEqual(table.listHeld("f", wantedBy("c").owner, { start: 0, end: 100 }), []);
+  t.false(isFree(wantedBy("a")), "it is d's");
+});
+
 test("who waits for what it has had before is told again", async (t) => {
   const { queue, calls, take, giveBack, names } = makeQueue();
   for (let round = 0; round < 3; round++) {
