@@ -1,4 +1,7 @@
-/** What a Xen domain has in its directory, and on its host, beside the domain itself. */
+/**
+ * What a Xen domain has in its directory, and on its host, beside the domain itself. Invariant (F1): its specification is there when
+ * it was wholly built, and only then: a domain without one is what some xl left half-way, whose Xenod was killed.
+ */
 import { appendFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { XenoError } from "../../../cowfs/errors.ts";
@@ -20,7 +23,7 @@ export async function prepareFiles(specification: DomainSpecification, records: 
     });
   }
   const files = domainFiles(directory);
-  await writeWhole(files.specification, JSON.stringify({ format: 1, specification }));
+  await noteUnbuilt(directory);
   await writeWhole(files.configuration, composeConfiguration(specification));
   await appendFile(files.consoleLog, "", { mode: 0o600 });
   // xenconsoled names its records by domain, and appends: so what it writes is in the domain's directory from the first byte.
@@ -28,6 +31,17 @@ export async function prepareFiles(specification: DomainSpecification, records: 
   const record = join(records, nameRecord(specification));
   await rm(record, { force: true });
   await symlink(files.consoleLog, record);
+}
+
+/** (F1) */
+export async function noteBuilt(specification: DomainSpecification): Promise<void> {
+  const { specification: file } = domainFiles(specification.directory);
+  await writeWhole(file, JSON.stringify({ format: 1, specification }));
+}
+
+/** (F1) It is about to be built anew. */
+export async function noteUnbuilt(directory: string): Promise<void> {
+  await rm(domainFiles(directory).specification, { force: true });
 }
 
 /** Once the domain is gone. What it printed stays. */
@@ -38,7 +52,7 @@ export async function removeFiles(name: string, directory: string, records: stri
     await rm(file, { force: true });
 }
 
-/** Of the domain that was built last in this directory. */
+/** Of the domain that was wholly built in this directory. */
 export async function readSpecification(directory: string): Promise<DomainSpecification | undefined> {
   const text = await readFile(domainFiles(directory).specification, "utf8").catch(() => undefined);
   return text === undefined ? undefined : (JSON.parse(text) as { specification: DomainSpecification }).specification;

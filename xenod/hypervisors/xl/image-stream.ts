@@ -45,6 +45,9 @@ export function composeHead(head: ImageHead): Buffer {
 
 /** The line that an image of ours begins with; the stream goes on behind it. Rejects with `image-damaged`, or the stream's error. */
 export async function readHead(image: Readable): Promise<ImageHead> {
+  // Of what went wrong before, nobody is told again.
+  if (image.errored) throw image.errored;
+  if (image.destroyed) throw damaged("it is closed");
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   let read = Buffer.alloc(0);
   const take = () => {

@@ -19,7 +19,7 @@ import type {
 } from "../hypervisor.ts";
 import { cap, domainFiles, type Identity, identify, weigh } from "./configuration.ts";
 import { openConsole } from "./console.ts";
-import { removeFiles } from "./domain-files.ts";
+import { noteBuilt, noteUnbuilt, removeFiles } from "./domain-files.ts";
 import type { DomainTable } from "./domain-table.ts";
 import { dismissHolder, endHolder } from "./holder.ts";
 import type { ImageHead } from "./image-stream.ts";
@@ -212,7 +212,9 @@ export class XlDomain implements Domain {
       await this.#end();
       this.#spentCpuMs += listed.cpuMs;
       const { configuration } = domainFiles(this.#specification.directory);
+      await noteUnbuilt(this.#specification.directory);
       await this.#xl(["create", "-p", "-e", configuration], "resetting");
+      await noteBuilt(this.#specification);
       if (!listed.isPaused) await this.#xl(["unpause", this.#identity.name], "resetting");
     } catch (error) {
       this.#reason ??= "crashed";

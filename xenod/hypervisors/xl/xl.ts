@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { Domain, DomainSpecification, Hypervisor, HypervisorFeatures } from "../hypervisor.ts";
 import { checkSpecification, domainFiles, identify } from "./configuration.ts";
-import { prepareFiles, readSpecification, recordsDirectory, removeFiles } from "./domain-files.ts";
+import { noteBuilt, prepareFiles, readSpecification, recordsDirectory, removeFiles } from "./domain-files.ts";
 import { DomainTable } from "./domain-table.ts";
 import { restoreMemory } from "./move-memory.ts";
 import { describePlatform, readHostInfo } from "./platform.ts";
@@ -34,11 +34,15 @@ export function createXlHypervisor(options: XlOptions = {}): Hypervisor {
     const { name, directory } = specification;
     checkSpecification(specification);
     const identity = identify(name, directory);
-    if ((await table.find(identity.uuid)) !== undefined)
-      throw new XenoError("domain-exists", `domain ${name} runs already`, { hint: "stop it first, or find it" });
+    if ((await table.find(identity.uuid)) !== undefined) {
+      if ((await readSpecification(directory)) !== undefined)
+        throw new XenoError("domain-exists", `domain ${name} runs already`, { hint: "stop it first, or find it" });
+      await destroyForcibly(name, directory, options);
+    }
     try {
       await prepareFiles(specification, records);
       await build();
+      await noteBuilt(specification);
       return new XlDomain(specification, tools);
     } catch (error) {
       await destroyForcibly(name, directory, options);
@@ -73,7 +77,7 @@ export function createXlHypervisor(options: XlOptions = {}): Hypervisor {
       const { uuid } = identify(name, directory);
       if ((await table.find(uuid)) === undefined) return undefined;
       const specification = await readSpecification(directory);
-      // Half built, by a Xenod that was killed before it had written what it is.
+      // (F1)
       if (specification === undefined) return void (await destroyForcibly(name, directory, options));
       return new XlDomain(specification, tools);
     },

@@ -106,4 +106,8 @@ test("what does not begin as an image is damaged, and a stream's own error is to
     },
   });
   await t.throwsAsync(readHead(broken), { message: "the disk is gone" });
+  // It was, before anyone read.
+  await t.throwsAsync(readHead(broken), { message: "the disk is gone" });
+  const closed = Readable.from([]).destroy();
+  await t.throwsAsync(readHead(closed), { code: "image-damaged" });
 });

@@ -26,6 +26,8 @@ export class PlayedXen {
   readonly commands: string[] = [];
   /** Fails the next command of this name, after what it did. */
   failing: string | undefined;
+  /** Does the next command of this name, and never answers: who asked was killed. */
+  unanswered: string | undefined;
   /** The next list is told as it is once this settles. */
   nextList: Promise<void> | undefined;
   #lastId = 0;
@@ -43,6 +45,10 @@ export class PlayedXen {
     const target = rest.at(-1) ?? "";
     if (command === "create") this.#create(target);
     else this.#act(command, target);
+    if (this.unanswered === command) {
+      this.unanswered = undefined;
+      return await new Promise(() => {});
+    }
     if (this.failing === command) {
       this.failing = undefined;
       throw new XenoError("xl-failed", `${command} failed`);

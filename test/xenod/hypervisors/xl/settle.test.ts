@@ -133,6 +133,32 @@ test("a creation that fails half-way, or was cut off before it was noted, leaves
   t.deepEqual(xen.domains, []);
 });
 
+test("a domain that a killed Xenod left half-built is none, and one of its name takes its place", async (t) => {
+  const { xen, open, specification, directory } = await prepare(t);
+  const create = async () => (await open().create(specification, signal)).detach();
+  const reset = async () => {
+    const found = (await open().find("web", directory))!;
+    t.teardown(() => found.detach());
+    await found.reboot();
+  };
+  for (const cutOff of [create, reset]) {
+    await create();
+    if (cutOff === create) xen.domains = [];
+    xen.unanswered = "create";
+    void cutOff();
+    await poll("the half-built domain", async () => xen.unanswered === undefined);
+    t.is(xen.domains.length, 1);
+    t.is(await open().find("web", directory), undefined);
+    t.deepEqual(xen.domains, []);
+    // The xl of the killed one is slower than the next Xenod.
+    xen.domains = [{ id: 77, ...identify("web", directory), isPaused: true }];
+    await create();
+    t.is(xen.domains.length, 1);
+    t.not(xen.domains[0].id, 77);
+    await (await open().find("web", directory))!.destroy();
+  }
+});
+
 test("a suspended domain is a paused one, and is not run on by a bare unpause", async (t) => {
   const { xen, hypervisor, specification } = await prepare(t);
   const domain = await hypervisor.create(specification, signal);
