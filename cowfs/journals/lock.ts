@@ -47,8 +47,7 @@ function shareDescriptor(descriptor: number): ("ignore" | number)[] {
 
 function concludeLock(file: string, what: string, descriptor: number, status: number | null, error?: Error): number {
   if (status === 0) {
-    // In place, at one length: also on a full disk.
-    fs.writeSync(descriptor, `${String(process.pid).padEnd(pidBytes)}\n`, 0);
+    tellHolder(descriptor);
     return descriptor;
   }
   const holder = fs.readFileSync(file, "latin1").trim();
@@ -60,4 +59,15 @@ function concludeLock(file: string, what: string, descriptor: number, status: nu
   throw new XenoError("in-use", `${what} is in use by process ${holder || "unknown"}`, {
     hint: "One process opens it at a time: stop that one first.",
   });
+}
+
+/** In place and at one length. The lock stands without it: others are then told of a process unknown. */
+function tellHolder(descriptor: number): void {
+  try {
+    fs.writeSync(descriptor, `${String(process.pid).padEnd(pidBytes)}\n`, 0);
+  } catch (error) {
+    if (["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "")) return;
+    fs.closeSync(descriptor);
+    throw error;
+  }
 }
