@@ -22,10 +22,19 @@ export function takeLock(file: string, what: string): number {
   return concludeLock(file, what, descriptor, status, error);
 }
 
-/** The same for who can wait: its turn comes within `patienceMs`, or it throws `in-use`. The event loop goes on. */
-export async function waitForLock(file: string, what: string, patienceMs: number): Promise<number> {
+/**
+ * The same for who can wait: its turn comes within `patienceMs`, or it throws `in-use`. The event loop goes on. `isShared`: with
+ * others who share it.
+ */
+export async function waitForLock(
+  file: string,
+  what: string,
+  patienceMs: number,
+  { isShared = false } = {},
+): Promise<number> {
   const descriptor = openLockFile(file);
-  const child = spawn("flock", flockArguments(String(patienceMs / 1000)), { stdio: shareDescriptor(descriptor) });
+  const words = [...(isShared ? ["--shared"] : []), ...flockArguments(String(patienceMs / 1000))];
+  const child = spawn("flock", words, { stdio: shareDescriptor(descriptor) });
   const { promise, resolve } = Promise.withResolvers<{ status: number | null; error?: Error }>();
   child.once("error", (error) => resolve({ status: null, error }));
   child.once("exit", (status) => resolve({ status }));

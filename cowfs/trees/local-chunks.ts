@@ -6,7 +6,7 @@
  *      verified before it is written, chunks of an earlier life when they are first read;
  * (R2) a residency bit reaches the disk after the data it speaks of (fdatasync), so that SIGKILL or a power cut at any
  *      moment leaves a cache that is only smaller;
- * (R4) one process owns the directory (lock);
+ * (R4) one process owns the directory (lock), and is the only one that writes there; others may read it (borrowed-space.ts);
  * (R5) a full disk costs memory and time, never an answer: what finds no room is served from `MemoryChunks`.
  *
  * Trusts the local disk for nothing but keeping its permissions (the directory is the owner's alone).
@@ -80,13 +80,17 @@ export class LocalChunks {
   isReadable(chunk: number): boolean {
     if (this.#verified.has(chunk) || this.#isInMemory(chunk)) return true;
     if (!this.#residency.has(chunk)) return false;
-    const bytes = Buffer.allocUnsafe(this.#chunks.length(chunk));
-    if (this.#files.read(this.#chunks.address(chunk), bytes.length, bytes, 0) && this.hasHash(chunk, bytes)) {
+    if (this.#isIntact(chunk)) {
       this.#verified.add(chunk);
       return true;
     }
     this.forget(chunk);
     return false;
+  }
+
+  /** Looks again at a chunk that another process did not find where it should be. */
+  recheck(chunk: number): void {
+    if (this.#verified.has(chunk) && !this.#isIntact(chunk)) this.forget(chunk);
   }
 
   /** Copies a range whose chunks, `first` to before `end`, are readable. False where they no longer are. */
@@ -99,6 +103,11 @@ export class LocalChunks {
     // Somebody cut the files short under us: what we knew of them is void.
     for (let chunk = first; chunk < end; chunk++) this.forget(chunk);
     return false;
+  }
+
+  /** A chunk that is not on disk (R5). */
+  readMemory(chunk: number): Buffer | undefined {
+    return this.#verified.has(chunk) || !this.#isInMemory(chunk) ? undefined : this.#memory.get(this.#key(chunk));
   }
 
   hasHash(chunk: number, bytes: Buffer): boolean {
@@ -164,6 +173,11 @@ export class LocalChunks {
     this.#files.close();
     this.#residency.close();
     fs.closeSync(this.#lock);
+  }
+
+  #isIntact(chunk: number): boolean {
+    const bytes = Buffer.allocUnsafe(this.#chunks.length(chunk));
+    return this.#files.read(this.#chunks.address(chunk), bytes.length, bytes, 0) && this.hasHash(chunk, bytes);
   }
 
   #isInMemory(chunk: number): boolean {

@@ -80,6 +80,48 @@ export async function readResidency(name: string, treeId: string, count: number)
   return (chunk) => (file[headerBytes + (chunk >>> 3)] & (1 << (chunk & 7))) !== 0;
 }
 
+/** What a residency file says now, chunk by chunk, for whoever does not own it and asks again and again. */
+export class RecordedChunks {
+  readonly #name: string;
+  readonly #header: Buffer;
+  readonly #bytes: number;
+  readonly #byte = Buffer.alloc(1);
+  #descriptor: number | undefined;
+
+  constructor(name: string, treeId: string, count: number) {
+    this.#name = name;
+    this.#header = makeHeader(treeId, count);
+    this.#bytes = headerBytes + Math.ceil(count / 8);
+  }
+
+  has(chunk: number): boolean {
+    this.#descriptor ??= this.#open();
+    if (this.#descriptor === undefined) return false;
+    const isThere = fs.readSync(this.#descriptor, this.#byte, 0, 1, headerBytes + (chunk >>> 3)) === 1;
+    return isThere && (this.#byte[0] & (1 << (chunk & 7))) !== 0;
+  }
+
+  close(): void {
+    if (this.#descriptor !== undefined) fs.closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+
+  /** Undefined as long as there is none, or one of another tree. */
+  #open(): number | undefined {
+    let descriptor: number | undefined;
+    try {
+      descriptor = fs.openSync(this.#name, fs.constants.O_RDONLY);
+      const header = Buffer.alloc(headerBytes);
+      fs.readSync(descriptor, header, 0, headerBytes, 0);
+      if (fs.fstatSync(descriptor).size === this.#bytes && header.equals(this.#header)) return descriptor;
+    } catch {
+      // It says nothing then.
+    }
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+    return undefined;
+  }
+}
+
 /** One bit per chunk, in memory only. */
 export class ChunkSet {
   readonly #bits: Uint8Array;

@@ -46,6 +46,11 @@ export interface AheadOptions {
   pace?(bytes: number, signal: AbortSignal): Promise<void>;
 }
 
+/** Locked by the process that owns a tree's directory (R4). */
+export const ownerFile = "lock";
+/** Shared by the processes that read it besides. */
+export const readersFile = "readers";
+
 /**
  * Locks the directory of a tree, which is made where it is missing; returns the descriptor that holds the lock. Throws
  * `in-use` when another process has it for longer than `patienceMs`, `cache-full` where it cannot even be made.
@@ -53,7 +58,18 @@ export interface AheadOptions {
 export async function lockDirectory(directory: string, patienceMs = 0): Promise<number> {
   try {
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-    return await waitForLock(path.join(directory, "lock"), `the cache ${directory}`, patienceMs);
+    return await waitForLock(path.join(directory, ownerFile), `the cache ${directory}`, patienceMs);
+  } catch (cause) {
+    throw explainDisk(cause, directory);
+  }
+}
+
+/** A share of what keeps a tree's directory from being evicted, for who reads it and does not own it: as `lockDirectory`. */
+export async function shareDirectory(directory: string, patienceMs = 0): Promise<number> {
+  try {
+    await fs.mkdir(directory, { recursive: true, mode: 0o700 });
+    const file = path.join(directory, readersFile);
+    return await waitForLock(file, `the cache ${directory}`, patienceMs, { isShared: true });
   } catch (cause) {
     throw explainDisk(cause, directory);
   }
@@ -125,6 +141,25 @@ export class ResidentSpace implements AddressSpace {
   /** Whether a chunk can be read without a fetch, as far as is known. */
   has(chunk: number): boolean {
     return this.#local.has(chunk);
+  }
+
+  /** Brings chunks for another process (borrowed-space.ts), as a fault would: BringChunks. */
+  async bring(chunks: readonly number[], signal: AbortSignal): Promise<ReadonlyMap<number, Buffer | XenoError>> {
+    const brought = new Map<number, Buffer | XenoError>();
+    await Promise.all(
+      chunks.map(async (chunk) => {
+        try {
+          this.#local.recheck(chunk);
+          await this.#bring(chunk, signal);
+          const bytes = this.#local.readMemory(chunk);
+          if (bytes !== undefined) brought.set(chunk, bytes);
+        } catch (error) {
+          if (!(error instanceof XenoError)) throw error;
+          brought.set(chunk, error);
+        }
+      }),
+    );
+    return brought;
   }
 
   /**

@@ -15,17 +15,20 @@ const fdatasync = promisify(fs.fdatasync);
 const maxFiles = 256;
 const minFileBytes = 16 * 2 ** 20;
 
+/** Who does not own the files makes and changes nothing; who only looks has not used them either. */
+export type SpaceAccess = "own" | "use" | "look";
+
 export class SpaceFiles {
   readonly #directory: string;
   readonly #fileBytes: number;
   readonly #descriptors = new Map<number, number>();
   readonly #count: number;
-  readonly #isOwner: boolean;
+  readonly #access: SpaceAccess;
 
-  /** `bytes`: of the whole address space. Who is not the owner makes and changes nothing. */
-  constructor(directory: string, bytes: number, isOwner = true) {
+  /** `bytes`: of the whole address space. */
+  constructor(directory: string, bytes: number, access: SpaceAccess = "own") {
     this.#directory = directory;
-    this.#isOwner = isOwner;
+    this.#access = access;
     this.#fileBytes = Math.max(minFileBytes, 2 ** Math.ceil(Math.log2(Math.max(1, bytes / maxFiles))));
     this.#count = Math.ceil(bytes / this.#fileBytes);
   }
@@ -50,7 +53,7 @@ export class SpaceFiles {
         const read = fs.readSync(this.#open(part.file), target, from, part.length, part.position);
         if (read < part.length) return false;
       } catch (cause) {
-        if (!this.#isOwner && (cause as NodeJS.ErrnoException).code === "ENOENT") return false;
+        if (this.#access !== "own" && (cause as NodeJS.ErrnoException).code === "ENOENT") return false;
         throw new XenoError("cache-unreadable", `cannot read ${this.#name(part.file)}: ${(cause as Error).message}`, {
           cause,
           hint: "Check the disk. The cache can be deleted while nothing uses it; it fills again by itself.",
@@ -96,7 +99,7 @@ export class SpaceFiles {
   close(): void {
     const now = new Date();
     for (const descriptor of this.#descriptors.values()) {
-      if (this.#isOwner) fs.futimesSync(descriptor, now, now);
+      if (this.#access !== "look") fs.futimesSync(descriptor, now, now);
       fs.closeSync(descriptor);
     }
     this.#descriptors.clear();
@@ -116,7 +119,7 @@ export class SpaceFiles {
   #open(file: number): number {
     let descriptor = this.#descriptors.get(file);
     if (descriptor === undefined) {
-      const flags = this.#isOwner ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDONLY;
+      const flags = this.#access === "own" ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDONLY;
       descriptor = fs.openSync(this.#name(file), flags, 0o600);
       this.#descriptors.set(file, descriptor);
     }

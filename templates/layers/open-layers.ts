@@ -9,9 +9,11 @@ import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import type { ResolveLayer } from "../../cowfs/union/stack.ts";
 import type { Trust } from "../../xenostore/keys/key-ring.ts";
+import type { Lender } from "../../xenostore/pull/borrow-tree.ts";
 import { treesOf } from "../../xenostore/pull/cache-files.ts";
 import { keepFile } from "../../xenostore/pull/keep-file.ts";
 import { keepRefs } from "../../xenostore/pull/kept-refs.ts";
+import { TreeLending } from "../../xenostore/pull/lend-trees.ts";
 import type { OpenedTree } from "../../xenostore/pull/open-stored-tree.ts";
 import { listRefs, resolveId, resolveRef } from "../../xenostore/pull/resolve-ref.ts";
 import type { RetryPolicy } from "../../xenostore/pull/retry.ts";
@@ -29,8 +31,12 @@ import { LiveSources, type OpenedSource } from "./live-sources.ts";
 export interface LayersOptions {
   readonly store: ObjectStore;
   readonly trust: Trust;
-  /** Trees that were pulled, and what names meant. Processes may share it; a tree is open in one of them at a time. */
+  /** Trees that were pulled, and what names meant. Processes may share it; one of them at a time owns a tree, others may borrow it. */
   readonly cacheDirectory: string;
+  /** The process that owns the trees; without it this one does. */
+  readonly lender?: Lender;
+  /** Caps what is brought ahead for those that borrow. */
+  pace?(bytes: number, signal: AbortSignal): Promise<void>;
   /** What the trees may take of the disk. */
   readonly cacheBytes?: number;
   /** How a store that is away is borne with. */
@@ -60,14 +66,17 @@ export interface Layers {
   readonly traces: TraceStore;
   /** What came into the cache so far. */
   readonly counters: PullCounters;
+  /** For the processes that borrow this one's trees. */
+  readonly lending: Lender;
   close(): Promise<void>;
 }
 
 export function openLayers(options: LayersOptions): Layers {
-  const { trust, cacheDirectory, cacheBytes, retries, live, log } = options;
+  const { trust, cacheDirectory, cacheBytes, retries, live, lender, pace, log } = options;
   const store = keepRefs(options.store, path.join(cacheDirectory, "names"));
   const sources = new LiveSources(live ?? { allow: [] });
-  const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes, retries });
+  const cache = new TreeCache({ store, directory: treesOf(cacheDirectory), maxBytes: cacheBytes, retries, lender });
+  const lending = new TreeLending({ open: (stored) => cache.open(stored), pace });
   const remembered = path.join(cacheDirectory, "layouts");
   const seenDirectory = path.join(cacheDirectory, "seen");
   const layouts = new Map<string, string>();
@@ -143,8 +152,10 @@ export function openLayers(options: LayersOptions): Layers {
     get counters() {
       return cache.counters;
     },
+    lending,
     async close() {
       sources.close();
+      await lending.close();
       for (const tree of [...opened]) await tree.close();
     },
   };

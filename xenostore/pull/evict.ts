@@ -4,6 +4,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { waitForLock } from "../../cowfs/journals/lock.ts";
+import { ownerFile, readersFile } from "../../cowfs/trees/resident.ts";
 import { type CachedFile, listCachedFiles } from "./cache-files.ts";
 
 export interface Eviction {
@@ -23,7 +24,7 @@ export async function evict(
   const files = await listCachedFiles(treesDirectory);
   let keptBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
   let freedBytes = 0;
-  const locks = new Map<string, number | undefined>();
+  const locks = new Map<string, TreeLock | undefined>();
   try {
     for (const { tree, file, bytes } of files.sort(compareAge)) {
       if (keptBytes <= maxBytes) break;
@@ -34,7 +35,7 @@ export async function evict(
       freedBytes += bytes;
     }
   } finally {
-    for (const lock of locks.values()) if (lock !== undefined) closeSync(lock);
+    for (const lock of locks.values()) lock?.release();
   }
   const isPinned = ({ tree }: CachedFile) => locks.has(tree) && locks.get(tree) === undefined;
   const pinnedBytes = files.filter(isPinned).reduce((sum, { bytes }) => sum + bytes, 0);
@@ -47,11 +48,23 @@ function compareAge(a: CachedFile, b: CachedFile): number {
   return a.usedAt - b.usedAt;
 }
 
-/** The descriptor that holds a tree's lock; undefined where somebody has the tree open, or there is no such tree. */
-export async function tryLockTree(treesDirectory: string, tree: string): Promise<number | undefined> {
+/** Nobody has the tree open, and nobody opens it until `release`. */
+export interface TreeLock {
+  release(): void;
+}
+
+/** (C1) Undefined where somebody has the tree open, or there is no such tree. */
+export async function tryLockTree(treesDirectory: string, tree: string): Promise<TreeLock | undefined> {
+  const descriptors: number[] = [];
+  const release = () => {
+    for (const descriptor of descriptors.splice(0)) closeSync(descriptor);
+  };
   try {
-    return await waitForLock(path.join(treesDirectory, tree, "lock"), `the cache of tree ${tree}`, 0);
+    for (const file of [ownerFile, readersFile])
+      descriptors.push(await waitForLock(path.join(treesDirectory, tree, file), `the cache of tree ${tree}`, 0));
+    return { release };
   } catch (error) {
+    release();
     if (error instanceof XenoError && error.code === "in-use") return undefined;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

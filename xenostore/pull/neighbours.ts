@@ -108,7 +108,7 @@ async function copyChunks(
     const left = wanted.filter((chunk) => shared.has(chunk) && !copied.has(chunk));
     if (left.length === 0) continue;
     const isResident = await readResidency(path.join(directory, "residency"), treeId, chunks.count);
-    const files = new SpaceFiles(directory, chunks.bytes, false);
+    const files = new SpaceFiles(directory, chunks.bytes, "look");
     try {
       for (const chunk of left) {
         const there = shared.get(chunk)!;

@@ -5,6 +5,7 @@
  */
 import { closeSync } from "node:fs";
 import path from "node:path";
+import type { BringChunks } from "../../cowfs/trees/borrowed-space.ts";
 import { limits } from "../../cowfs/trees/format.ts";
 import type { MemoryChunks } from "../../cowfs/trees/memory-chunks.ts";
 import { readChunkTable, SealedTree } from "../../cowfs/trees/open.ts";
@@ -23,6 +24,8 @@ export interface OpenedTree {
   readonly tree: SealedTree;
   /** Brings what is missing into the cache; faults go first. */
   bringAhead(options: AheadOptions): Promise<void>;
+  /** Brings chunks for a process that borrows the tree. */
+  readonly bring: BringChunks;
   /** The same tree for somebody whose reads are noted until he stops it. */
   record(): { readonly tree: SealedTree; readonly recording: Recording };
   /** Whether a chunk can be read without a fetch, as far as is known. */
@@ -92,6 +95,7 @@ async function openLocked(
   return {
     tree,
     bringAhead: (options) => space.bringAhead(options),
+    bring: (chunks, signal) => space.bring(chunks, signal),
     record() {
       const recording = new RecordedSpace(space, chunks);
       return { tree: tree.over(recording), recording };

@@ -4,6 +4,7 @@
 import { MemoryChunks } from "../../cowfs/trees/memory-chunks.ts";
 import type { StoredTree } from "../refs/ref.ts";
 import type { ObjectStore } from "../stores/object-store.ts";
+import { borrowTree, type Lender } from "./borrow-tree.ts";
 import { CacheRoom } from "./cache-room.ts";
 import { FetchLane } from "./fetch-chunks.ts";
 import { type OpenedTree, openStoredTree } from "./open-stored-tree.ts";
@@ -16,6 +17,8 @@ export interface TreeCacheOptions {
   /** What the folders may hold in all; without it, as much as the disk does. */
   readonly maxBytes?: number;
   readonly retries?: RetryPolicy;
+  /** The process that owns the trees; without it this one does. Everything that keeps the cache in bounds is the owner's. */
+  readonly lender?: Lender;
 }
 
 /** What came into the cache in this life of the process, in bytes; of the store's as they came, compressed. */
@@ -80,7 +83,9 @@ export class TreeCache {
   }
 
   #open(stored: StoredTree): Promise<OpenedTree> {
-    const { store, directory, retries } = this.#options;
+    const { store, directory, retries, lender } = this.#options;
+    if (lender !== undefined)
+      return borrowTree(store, stored, directory, lender, { memory: this.#memory, retries, lockPatienceMs });
     return openStoredTree(store, stored, directory, {
       lane: this.#lane,
       memory: this.#memory,

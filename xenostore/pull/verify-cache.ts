@@ -3,7 +3,6 @@
  * that it is fetched again; of a tree that a process has open that process does so by itself before it serves a byte
  * (R1), and here it is only told.
  */
-import { closeSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -51,7 +50,7 @@ export async function verifyCachedTree(
     }
     return { ...found, chunks: good, bytes, damagedChunks: bad.length, isIndexDamaged: false };
   } finally {
-    if (lock !== undefined) closeSync(lock);
+    lock?.release();
   }
 }
 
@@ -66,7 +65,7 @@ function readTable(index: Buffer, tree: string): ChunkTable | undefined {
 
 async function checkChunks(directory: string, tree: string, chunks: ChunkTable, signal: AbortSignal) {
   const isResident = await readResidency(path.join(directory, "residency"), tree, chunks.count);
-  const files = new SpaceFiles(directory, chunks.bytes, false);
+  const files = new SpaceFiles(directory, chunks.bytes, "look");
   const bad: number[] = [];
   let good = 0;
   let bytes = 0;
