@@ -142,7 +142,7 @@ export class Journal {
     this.#inTransaction = true;
     try {
       const reply = run();
-      if (key !== undefined) this.apply({ kind: "reply", key, bytes: Buffer.from(reply) });
+      if (key !== undefined) this.apply({ kind: "reply", key, bytes: reply });
       if (this.#writer.length > 0) {
         this.#log.append(this.#writer.bytes());
         this.#syncs.note();

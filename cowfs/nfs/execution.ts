@@ -9,8 +9,8 @@
 import { FileSystemError } from "../errors.ts";
 import { Fault, type Need } from "../fault.ts";
 import type { FileSystem, RequestKey } from "../file-system.ts";
+import { Replies } from "../journals/replies.ts";
 import type { Connection } from "./connection.ts";
-import { ErrorReplies } from "./error-replies.ts";
 import { Lacks } from "./lacks.ts";
 import { Needs } from "./needs.ts";
 import type { Procedure, Request, Service } from "./procedures/procedure.ts";
@@ -76,7 +76,11 @@ export class Execution {
   readonly #runAgain: (parked: ParkedRequest) => void;
   readonly #needs = new Needs();
   readonly #lacks = new Lacks();
-  readonly #errorReplies = new ErrorReplies();
+  /**
+   * The failures of recent changes, so that a retransmission gets the same one. They changed nothing, so they are not in the
+   * journal: after a restart such a request runs again.
+   */
+  readonly #errorReplies = new Replies(4096);
   readonly #request: Request;
   /** The change that runs, for `#runChange`; where its reply is written before it is recorded. */
   #change: Procedure | undefined;
@@ -172,7 +176,7 @@ export class Execution {
     const { waiting } = this.#options;
     const underWay = waiting.find(key);
     const done = underWay === undefined ? this.#fileSystem.findReply(key) : undefined;
-    const failed = underWay === undefined && done === undefined ? this.#errorReplies.find(key) : undefined;
+    const failed = underWay === undefined && done === undefined ? this.#errorReplies.get(key) : undefined;
     if (underWay !== undefined) waiting.move(underWay, connection);
     // Done, but perhaps not yet on stable storage: the first answer may never have left.
     else if (done !== undefined) this.#answerAfterSync(connection, xid, key, done);
@@ -211,7 +215,7 @@ export class Execution {
     const writer = connection.replies.begin();
     const bodyStart = this.#writeFailure(procedure, xid, thrown, writer);
     if (key !== undefined && isRefusal(thrown)) {
-      this.#errorReplies.keep(key, Buffer.from(writer.bytes.subarray(bodyStart, writer.position)));
+      this.#errorReplies.set(key, writer.bytes.subarray(bodyStart, writer.position));
     }
     this.#send(connection);
   }
