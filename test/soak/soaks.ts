@@ -7,6 +7,18 @@ import { growth } from "./growth.ts";
 import { guest } from "./guest.ts";
 import { kill } from "./kill.ts";
 import type { Soak } from "./soak.ts";
+import { stores } from "./stores.ts";
 import { wire } from "./wire.ts";
 
-export const soaks: Readonly<Record<string, Soak>> = { afs, cares, crash, disk, fuzz, growth, guest, kill, wire };
+export const soaks: Readonly<Record<string, Soak>> = {
+  afs,
+  cares,
+  crash,
+  disk,
+  fuzz,
+  growth,
+  guest,
+  kill,
+  stores,
+  wire,
+};

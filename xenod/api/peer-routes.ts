@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { type Static, Type } from "typebox";
 import type { TargetEnd } from "../daemon/migrations/target-end.ts";
 import {
+  FinalState,
   journalFilePattern,
   MigrationOffer,
   PeerParameters,
@@ -33,6 +34,14 @@ export function addPeerRoutes(api: FastifyInstance, target: TargetEnd): void {
     { schema: { summary: "Send a file of its journal", params: ReceptionParameters, querystring: FileQuery } },
     async ({ params: { server, migration }, query, body }) => {
       await target.receiver.receiveFile(server, migration, query.path, body);
+      return {};
+    },
+  );
+  api.put<{ Params: ReceptionParameters; Body: FinalState }>(
+    "/v1/peers/:server/receptions/:migration/journal",
+    { schema: { summary: "Say that its journal is there", params: ReceptionParameters, body: FinalState }, bodyLimit },
+    async ({ params: { server, migration }, body }) => {
+      await target.openRoot(server, migration, body);
       return {};
     },
   );

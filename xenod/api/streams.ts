@@ -26,16 +26,16 @@ export async function upgradeToStream(server: XenoServer, request: IncomingMessa
       pipeline(socket, console, () => {});
       pipeline(console, socket, () => {});
     } else if (from !== undefined && headers.upgrade === memoryProtocol) {
-      server.receptions.receiver.receiveMemory(from, migration!, socket);
-      accept(socket, memoryProtocol);
+      await server.receptions.receiver.receiveMemory(from, migration!, () => accept(socket, memoryProtocol));
     } else throw new XenoError("route-unknown", `there is no stream at ${url}`);
   } catch (error) {
     refuse(socket, error);
   }
 }
 
-function accept(socket: Duplex, protocol: string): void {
+function accept(socket: Duplex, protocol: string): Duplex {
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+  return socket;
 }
 
 function refuse(socket: Duplex, error: unknown): void {

@@ -38,7 +38,7 @@ export function createProbingQemu(verdictDirectory = defaultDirectory): Hypervis
     create: async (specification, signal) => (await choose(specification, signal)).create(specification, signal),
     restore: async (specification, image, platform, signal) =>
       (await choose(specification, signal)).restore(specification, image, platform, signal),
-    receive: async (specification, from, platform, signal) =>
-      (await choose(specification, signal)).receive(specification, from, platform, signal),
+    receive: async (specification, open, platform, signal) =>
+      (await choose(specification, signal)).receive(specification, open, platform, signal),
   };
 }

@@ -113,8 +113,16 @@ export interface Hypervisor {
    * this host is of another, `image-damaged` for what is no such image, or the stream's error; then nothing is left.
    */
   restore(specification: DomainSpecification, image: Readable, platform: string, signal: AbortSignal): Promise<Domain>;
-  /** The other end of `migrate`. Settles when all was received; the domain is paused. Rejects as `restore` does. */
-  receive(specification: DomainSpecification, from: Duplex, platform: string, signal: AbortSignal): Promise<Domain>;
+  /**
+   * The other end of `migrate`. `open` is called once, when memory can be taken, and brings it: the guest runs elsewhere until
+   * then. Settles when all was received; the domain is paused. Rejects as `restore` does, or with what `open` does.
+   */
+  receive(
+    specification: DomainSpecification,
+    open: () => Promise<Duplex>,
+    platform: string,
+    signal: AbortSignal,
+  ): Promise<Domain>;
   /** The domain of an earlier life of Xenod, or undefined when none runs. */
   find(name: string, directory: string): Promise<Domain | undefined>;
   /** Of the host's memory, what there is and what a new guest could have; where it is not the operating system that knows. */

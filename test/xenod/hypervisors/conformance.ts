@@ -272,7 +272,7 @@ export function testHypervisor(name: string, subject: Subject): void {
     await runs(t, found, shell);
 
     const { from, to } = await connectPair(t);
-    const receiving = hypervisor.receive(there, to, platform, signal);
+    const receiving = hypervisor.receive(there, async () => to, platform, signal);
     const moving = await found.migrate(from, signal);
     await moving.stopped();
     await moving.finish();

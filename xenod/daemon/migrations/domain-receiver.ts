@@ -8,6 +8,7 @@ import { XenoError } from "../../../cowfs/errors.ts";
 import { describeError } from "../../http/json-server.ts";
 import type { DomainSpecification } from "../../hypervisors/hypervisor.ts";
 import { createLink } from "../../links/guest-link.ts";
+import type { IncomingMigration } from "../../migration/ends/migration-ends.ts";
 import { completeJournal, receiveFile } from "../../migration/journal/receive-journal.ts";
 import type { FinalState, MigrationOffer } from "../../migration/peers/messages.ts";
 import type { MigrationId } from "../../migration/protocol/messages.ts";
@@ -15,7 +16,8 @@ import { admissionQueue } from "../deployment.ts";
 import { describeDomain, describeExport, describeGuestLink, prepareKernel } from "../host.ts";
 import { admitOffer } from "./admit-offer.ts";
 import type { MigrationContext } from "./context.ts";
-import { discardReceived, findReceiving, type Reception, type Receptions } from "./receptions.ts";
+import { MemoryArrival } from "./memory-arrival.ts";
+import { discardReceived, findReceiving, type Reception, type Receptions, unknownReception } from "./receptions.ts";
 
 /** Of a guest whose source has sent all: what is left is for QEMU to take. */
 const memoryMs = 60_000;
@@ -55,17 +57,18 @@ export class DomainReceiver {
         const { listen, url } = describeExport(host, admitted);
         const { layers = [{ url, tree: offer.overlayTree }] } = offer;
         await host.fileServer.prepareExport(name, { listen, layers }, this.#ending);
-        this.#receptions.add({
-          incoming: {
-            ...{ format: 1, side: "target", migration, domain: name, created: Date.now(), from },
-            saved: { state: "unknown" },
-          },
-          specification: describeDomain(host, admitted, link, kernel),
-          platform: offer.platform,
-          ended: new AbortController(),
-          isWhole: false,
-        });
+        const ended = new AbortController();
+        const signal = AbortSignal.any([this.#ending, ended.signal]);
+        const arrival = new MemoryArrival(signal);
+        const incoming: IncomingMigration = {
+          ...{ format: 1, side: "target", migration, domain: name, created: Date.now(), from },
+          saved: { state: "unknown" },
+        };
+        const reception: Reception = { incoming, platform: offer.platform, ended, arrival, isWhole: false };
+        this.#receptions.add(reception);
         await host.onStep?.(name, "receive accepted");
+        const specification = describeDomain(host, admitted, link, kernel);
+        reception.memory = this.#receive(reception, arrival, specification, signal);
       } catch (error) {
         await discardReceived(host, migration, name);
         throw error;
@@ -85,57 +88,94 @@ export class DomainReceiver {
     this.#receptions.touch(reception);
   }
 
-  /** The guest's memory, from a connection that is this reception's from now on. */
-  receiveMemory(from: string, migration: MigrationId, stream: Duplex): void {
+  /** The guest's memory, from a connection that is this reception's once `open` is called. Throws why it never will be. */
+  async receiveMemory(from: string, migration: MigrationId, open: () => Duplex): Promise<void> {
     const reception = this.#receptions.find(from, migration);
-    const { specification, incoming } = reception;
+    const { incoming, arrival, memory } = reception;
     this.#receptions.requireUnknown(reception);
-    if (specification === undefined || reception.memory !== undefined)
-      throw new XenoError("reception-conflict", `the memory of ${incoming.domain} is being received already`);
-    reception.memory = this.#receive(reception, specification, stream).catch((error) => {
-      reception.failure ??= describeError(error);
-      stream.destroy();
-      void this.#receptions.giveUp(reception);
-    });
+    if (arrival === undefined || memory === undefined) throw unknownReception(migration);
+    let isOpen = false;
+    const openOnce = () => {
+      isOpen = true;
+      this.#receptions.touch(reception);
+      return open();
+    };
+    await Promise.race([arrival.bring(incoming.domain, openOnce), memory]);
+    if (isOpen) return;
+    this.#receptions.requireUnknown(reception);
+    throw unknownReception(migration);
   }
 
-  async #receive(reception: Reception, specification: DomainSpecification, stream: Duplex): Promise<void> {
+  /** Never rejects. The hypervisor waits for it while the guest runs at its source. */
+  async #receive(
+    reception: Reception,
+    arrival: MemoryArrival,
+    specification: DomainSpecification,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { host } = this.#context;
     const { domain: name, migration } = reception.incoming;
-    const signal = AbortSignal.any([this.#ending, reception.ended.signal]);
-    const domain = await host.hypervisor.receive(specification, stream, reception.platform, signal);
-    if (signal.aborted) {
-      await domain.destroy();
-      throw signal.reason;
+    try {
+      const domain = await host.hypervisor.receive(specification, () => arrival.take(), reception.platform, signal);
+      if (signal.aborted) {
+        await domain.destroy();
+        throw signal.reason;
+      }
+      this.#receptions.touch(reception);
+      this.#receptions.hold(reception, domain);
+      host.log.info({ domain: name, migration }, "its memory is here");
+      await host.onStep?.(name, "receive memory received");
+    } catch (error) {
+      reception.failure ??= describeError(error);
+      arrival.close(error);
+      void this.#receptions.giveUp(reception);
     }
+  }
+
+  /** In the domain's queue: all of its journal was sent, and is opened while its memory comes. As `complete`, where that fails. */
+  async openRoot(reception: Reception, final: FinalState): Promise<void> {
+    const { host } = this.#context;
+    const { incoming } = reception;
+    const record = findReceiving(host, incoming.migration, incoming.domain);
+    if (reception.isRootOpen || record === undefined || reception.failure !== undefined) return;
     this.#receptions.touch(reception);
-    this.#receptions.hold(reception, domain);
-    host.log.info({ domain: name, migration }, "its memory is here");
-    await host.onStep?.(name, "receive memory received");
+    await this.#orDiscard(reception, async () => {
+      await completeJournal(host.records.journalOf(record), final.files);
+      record.bootEpoch = final.bootEpoch;
+      record.cutPorts = final.guestPorts;
+      const { layers } = await host.fileServer.putExport(record.name, describeExport(host, record), this.#ending);
+      record.layers = layers;
+      await host.records.save(record);
+      reception.isRootOpen = true;
+      await host.onStep?.(record.name, "receive root open");
+    });
   }
 
   /** In the domain's queue: all that was sent is put together, and ready to run. What speaks against it is the reception's failure. */
   async complete(reception: Reception, final: FinalState): Promise<void> {
     const { host } = this.#context;
     const { incoming } = reception;
+    if (reception.isWhole) return;
+    await this.openRoot(reception, final);
     const record = findReceiving(host, incoming.migration, incoming.domain);
-    if (reception.isWhole || record === undefined || reception.failure !== undefined) return;
+    if (record === undefined || reception.failure !== undefined) return;
     clearTimeout(reception.idle);
-    try {
-      if (reception.memory === undefined) throw new XenoError("reception-failed", "no memory was sent");
-      await completeJournal(host.records.journalOf(record), final.files);
-      record.bootEpoch = final.bootEpoch;
-      record.cutPorts = final.guestPorts;
-      const opening = host.fileServer.putExport(record.name, describeExport(host, record), this.#ending);
-      const all = [opening, host.records.save(record), inTime(reception.memory, memoryMs)];
-      // What fails is thrown away once nothing more comes of it.
-      for (const outcome of await Promise.allSettled(all)) if (outcome.status === "rejected") throw outcome.reason;
-      record.layers = (await opening).layers;
+    await this.#orDiscard(reception, async () => {
+      if (reception.memory === undefined || !reception.arrival?.isBrought)
+        throw new XenoError("reception-failed", "no memory was sent");
+      await inTime(reception.memory, memoryMs);
       if (reception.failure !== undefined) return;
       reception.isWhole = host.domains.has(record.name);
       await host.onStep?.(record.name, "receive whole");
+    });
+  }
+
+  async #orDiscard(reception: Reception, act: () => Promise<void>): Promise<void> {
+    const { incoming } = reception;
+    try {
+      await act();
     } catch (error) {
-      host.log.warn({ domain: record.name, err: error }, "what was received is not whole");
+      this.#context.host.log.warn({ domain: incoming.domain, err: error }, "what was received is not whole");
       reception.failure = describeError(error);
       await this.#receptions.discard(incoming.migration, incoming.domain);
     }

@@ -14,13 +14,18 @@ import type { MigrationId } from "../../migration/protocol/messages.ts";
 import type { DomainRecord } from "../domain-record.ts";
 import { type Host, releaseResources } from "../host.ts";
 import type { MigrationContext } from "./context.ts";
+import type { MemoryArrival } from "./memory-arrival.ts";
 
 export interface Reception {
   readonly incoming: IncomingMigration;
   readonly specification?: DomainSpecification;
   readonly platform: string;
   readonly ended: AbortController;
+  readonly arrival?: MemoryArrival;
+  /** Settles when its memory is here, or is not to be: then `failure` says why. */
   memory?: Promise<void>;
+  /** Its journal is complete, and its root open. */
+  isRootOpen?: boolean;
   domain?: Domain;
   /** All that was sent is here, paused and ready to run. */
   isWhole: boolean;
@@ -137,6 +142,8 @@ export class Receptions {
     clearTimeout(reception?.idle);
     reception?.ended.abort(calledOff(domain));
     if (reception !== undefined) reception.isWhole = false;
+    // A hypervisor that waits for it, or takes it, is gone then.
+    await reception?.memory;
     await discardReceived(this.#context.host, migration, domain);
     // It is told why as long as this Xenod lives, and the source may ask.
     if (reception?.failure === undefined) this.#receptions.delete(migration);

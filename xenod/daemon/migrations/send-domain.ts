@@ -30,6 +30,7 @@ export type SendStep =
   | "stopped"
   | "cut"
   | "journal sent"
+  | "root open"
   | "sent"
   | HandOverStep;
 type OnStep = (step: SendStep) => void | Promise<void>;
@@ -141,7 +142,7 @@ async function sendRest(
   { name }: DomainRecord,
   memory: MemoryTransfer,
   journal: JournalSender,
-  { onStep, signal }: Sending,
+  { target, end, onStep, signal }: Sending,
 ): Promise<FinalState> {
   // The guest stands still: what is left of its memory goes beside the rest of its journal.
   const sent = memory.finish();
@@ -151,10 +152,12 @@ async function sendRest(
     const { guestPorts } = await host.fileServer.holdExport(name);
     await onStep("cut");
     const { bootEpoch } = await host.fileServer.getExport(name);
-    const files = await journal.finish();
+    const final = { files: await journal.finish(), bootEpoch, guestPorts: [...guestPorts] };
     await onStep("journal sent");
+    await target.openRoot(end.outgoing.migration, final, signal);
+    await onStep("root open");
     await untilAborted(sent, signal);
-    return { files, bootEpoch, guestPorts: [...guestPorts] };
+    return final;
   } catch (error) {
     await memory.cancel();
     throw error;

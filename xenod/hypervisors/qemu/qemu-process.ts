@@ -31,6 +31,9 @@ const goneDeadlineMs = 10_000;
 const endingMs = 2_000;
 const pollMs = 5;
 
+/** Called once QEMU can take it. */
+export type OpenImage = () => Promise<Readable>;
+
 /**
  * Starts QEMU and returns its control connection: with the memory of `image`, where there is one, loaded. Rejects with what QEMU
  * or the image's stream said, and then nothing of it is left.
@@ -38,7 +41,7 @@ const pollMs = 5;
 export async function startQemu(
   specification: DomainSpecification,
   [command, ...options]: string[],
-  image: Readable | undefined,
+  image: OpenImage | undefined,
   signal: AbortSignal,
 ): Promise<{ process: QemuProcess; control: QmpClient }> {
   const files = domainFiles(specification.directory);
@@ -60,10 +63,17 @@ export async function startQemu(
       control.close();
       throw explain(specification, await readFile(files.log, "utf8"), child.exitCode);
     }
-    const feed = image && feedMemory(image, child.stdio[imageDescriptor] as Socket, signal);
+    let feed: MemoryFeed | undefined;
     try {
       if (specification.cpu !== undefined) await limitCpu(specification.directory, process.pid, specification.cpu);
-      if (feed !== undefined) await awaitLoaded(control, feed, failure, signal);
+      if (image !== undefined) {
+        const opened = await Promise.race([image(), failure]);
+        // It ended before there was anything to take.
+        if (typeof opened === "boolean")
+          throw new XenoError("qemu-failed", "QEMU ended while it waited for its memory");
+        feed = feedMemory(opened, child.stdio[imageDescriptor] as Socket, signal);
+        await awaitLoaded(control, feed, failure, signal);
+      }
     } catch (error) {
       control.close();
       signal.throwIfAborted();

@@ -1,11 +1,10 @@
 /** The QEMU driver: see hypervisor.ts for what Xenod expects of it. */
 import { connect, type Socket } from "node:net";
-import type { Readable } from "node:stream";
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { Domain, DomainSpecification, Hypervisor, HypervisorFeatures } from "../hypervisor.ts";
 import { type Accelerator, checkSpecification, composeCommand, describePlatform, domainFiles } from "./command-line.ts";
 import { attach, QemuDomain } from "./qemu-domain.ts";
-import { findQemu, killQemu, removeFiles, startQemu } from "./qemu-process.ts";
+import { findQemu, killQemu, type OpenImage, removeFiles, startQemu } from "./qemu-process.ts";
 
 export interface QemuOptions {
   readonly accelerator: Accelerator;
@@ -21,9 +20,7 @@ export const qemuFeatures: HypervisorFeatures = {
 };
 
 export function createQemuHypervisor({ accelerator, qemu = "qemu-system-x86_64" }: QemuOptions): Hypervisor {
-  async function start(specification: DomainSpecification, image: Readable | undefined, signal: AbortSignal) {
-    // It may fail before it is read from: that is told then.
-    image?.on("error", () => {});
+  async function start(specification: DomainSpecification, image: OpenImage | undefined, signal: AbortSignal) {
     const { name, directory } = specification;
     checkSpecification(specification);
     if ((await findQemu(directory)) !== undefined) {
@@ -35,22 +32,26 @@ export function createQemuHypervisor({ accelerator, qemu = "qemu-system-x86_64" 
   }
 
   /** The machine is made from the specification: one that differs from the image's is refused by QEMU. */
-  async function restore(specification: DomainSpecification, image: Readable, platform: string, signal: AbortSignal) {
+  async function receive(specification: DomainSpecification, open: OpenImage, platform: string, signal: AbortSignal) {
     const own = describePlatform(accelerator);
     if (platform !== own) {
       throw new XenoError("platform-unsuited", `domain ${specification.name} was saved on "${platform}"`, {
         hint: `this host runs "${own}": resume it on a host like that one`,
       });
     }
-    return await start(specification, image, signal);
+    return await start(specification, open, signal);
   }
 
   return {
     kind: "qemu",
     features: qemuFeatures,
     create: (specification, signal) => start(specification, undefined, signal),
-    restore,
-    receive: restore,
+    restore(specification, image, platform, signal) {
+      // It may fail before it is read from: that is told then.
+      image.on("error", () => {});
+      return receive(specification, async () => image, platform, signal);
+    },
+    receive,
     async find(name: string, directory: string): Promise<Domain | undefined> {
       const process = await findQemu(directory);
       return process === undefined ? undefined : attach(name, directory, process);

@@ -49,13 +49,18 @@ export function createSimulator(options: SimulatorOptions = {}): Hypervisor {
     await options.onOperation?.(operation, name);
   }
 
-  async function restore(specification: DomainSpecification, image: Readable, platform: string, signal: AbortSignal) {
+  async function receive(
+    specification: DomainSpecification,
+    open: () => Promise<Readable>,
+    platform: string,
+    signal: AbortSignal,
+  ) {
     if (platform !== own)
       throw new XenoError("platform-unsuited", `domain ${specification.name} was saved on "${platform}"`, {
         hint: `this host runs "${own}"`,
       });
     await begin("restore", specification);
-    const saved = await readImage(image);
+    const saved = await readImage(await open());
     if (saved.memoryMiB !== specification.memoryMiB || saved.cpus !== specification.cpus)
       throw new XenoError("image-damaged", `domain ${specification.name}: the memory image is of another machine`);
     return await start(specification, saved, signal);
@@ -68,8 +73,8 @@ export function createSimulator(options: SimulatorOptions = {}): Hypervisor {
       await begin("create", specification);
       return await start(specification, undefined, signal);
     },
-    restore,
-    receive: restore,
+    restore: (specification, image, platform, signal) => receive(specification, async () => image, platform, signal),
+    receive,
     async find(_name, directory) {
       const machine = await readMachine(directory);
       return machine && new SimulatedDomain(machine, directory, options);

@@ -50,15 +50,23 @@ export function createXlHypervisor(options: XlOptions = {}): Hypervisor {
     }
   }
 
-  async function restore(specification: DomainSpecification, image: Readable, platform: string, signal: AbortSignal) {
-    // It may fail before it is read from: that is told then.
-    image.on("error", () => {});
+  async function receive(
+    specification: DomainSpecification,
+    open: () => Promise<Readable>,
+    platform: string,
+    signal: AbortSignal,
+  ) {
     const own = await describePlatform();
     if (platform !== own)
       throw new XenoError("platform-unsuited", `domain ${specification.name} was saved on "${platform}"`, {
         hint: `this host runs "${own}": resume it on a host like that one`,
       });
-    return await start(specification, () => restoreMemory(specification, image, signal));
+    return await start(specification, async () => {
+      const image = await open();
+      // It may fail before it is read from: that is told then.
+      image.on("error", () => {});
+      await restoreMemory(specification, image, signal);
+    });
   }
 
   return {
@@ -71,8 +79,11 @@ export function createXlHypervisor(options: XlOptions = {}): Hypervisor {
         const purpose = `creating domain ${specification.name}`;
         return run(["create", "-p", "-e", configuration], { purpose, signal });
       }),
-    restore,
-    receive: restore,
+    restore(specification, image, platform, signal) {
+      image.on("error", () => {});
+      return receive(specification, async () => image, platform, signal);
+    },
+    receive,
     async find(name, directory) {
       const { uuid } = identify(name, directory);
       if ((await table.find(uuid)) === undefined) return undefined;

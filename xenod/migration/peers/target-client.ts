@@ -55,6 +55,15 @@ export class TargetClient {
     await this.#client.sendBytes(at, content, bytes, signal);
   }
 
+  /** All of its journal was sent: the target opens it while memory is sent. One that is older does so when all is there. */
+  async openRoot(migration: MigrationId, final: FinalState, signal: AbortSignal): Promise<void> {
+    const request = { method: "PUT", path: `${this.#path}/${migration}/journal`, body: final, signal } as const;
+    await this.#client.request(request).catch((error) => {
+      if (!(error instanceof XenoError && error.code === "route-unknown")) throw error;
+    });
+  }
+
+  /** Settles when the target takes it. */
   async openMemory(migration: MigrationId, signal: AbortSignal): Promise<Duplex> {
     return await this.#client.upgrade(`${this.#path}/${migration}/memory`, memoryProtocol, signal);
   }
