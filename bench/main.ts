@@ -3,6 +3,7 @@ import { exitCodes, reportError } from "../control/cli/output.ts";
 import { bootUsage, runBoot } from "./boot/command.ts";
 import { controlUsage, runControl } from "./control/command.ts";
 import { fuseUsage, runFuse } from "./fuse/command.ts";
+import { guestUsage, runGuest } from "./guest/command.ts";
 import { journalUsage, runJournal } from "./journal/command.ts";
 import { movesUsage, runMoves } from "./moves/command.ts";
 import { nfsUsage, runNfs } from "./nfs/command.ts";
@@ -22,6 +23,7 @@ const benchmarks: Record<string, Benchmark> = {
   control: { usage: controlUsage, run: runControl },
   journal: { usage: journalUsage, run: runJournal },
   fuse: { usage: fuseUsage, run: runFuse },
+  guest: { usage: guestUsage, run: runGuest },
   nfs: { usage: nfsUsage, run: runNfs },
   tree: { usage: treeUsage, run: runTree },
   store: { usage: storeUsage, run: runStore },

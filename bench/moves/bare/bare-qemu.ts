@@ -1,4 +1,4 @@
-/** A QEMU as an operator has it without us: the same machine and link as our guests', its root on a disk image. */
+/** A QEMU as an operator has it without us: the same machine and link as our guests', its root on a disk image or elsewhere. */
 import fs from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -24,15 +24,17 @@ export interface BareQemu {
 /** It stands still until `cont`. `incoming`: where its memory comes from (qemu(1)). */
 export async function startBareQemu(
   specification: DomainSpecification,
-  { disk, hasKvm, incoming }: { disk: string; hasKvm: boolean; incoming?: string },
+  { disk, hasKvm, incoming }: { disk?: string; hasKvm: boolean; incoming?: string },
   signal: AbortSignal,
 ): Promise<BareQemu> {
   const command = composeCommand(specification, hasKvm ? "kvm" : "tcg", "qemu-system-x86_64", false)
     .filter((word, index, words) => !confinement.includes(word) && !confinement.includes(words[index - 1]))
     // Ours writes nothing but its console log; this one writes its disk.
     .map((word) => (word.startsWith("--fsize=") ? "--fsize=unlimited" : word));
-  command.push("-drive", `file=${disk.replaceAll(",", ",,")},if=none,id=root,format=qcow2`);
-  command.push("-device", "virtio-blk-pci,drive=root");
+  if (disk !== undefined) {
+    command.push("-drive", `file=${disk.replaceAll(",", ",,")},if=none,id=root,format=qcow2`);
+    command.push("-device", "virtio-blk-pci,drive=root");
+  }
   if (incoming !== undefined) command.push("-incoming", incoming);
   const { process, control } = await startQemu(specification, command, undefined, signal);
   return {

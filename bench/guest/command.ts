@@ -1,0 +1,97 @@
+/** `bench guest`: a whole guest at work, its root from our file server, from nfs-ganesha on overlayfs, and on a disk image. */
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { kernelUrl, prepareKernel, prepareOverlay } from "../../control/demo/prepare.ts";
+import { joinServer } from "../../control/network/local-network.ts";
+import { type LocalServers, startServers } from "../../control/network/start-servers.ts";
+import { AddressPool } from "../../xenod/daemon/address-pool.ts";
+import { prepareDisk } from "../boot/disk/prepare.ts";
+import type { PreparedHypervisor } from "../boot/prepare-hypervisor.ts";
+import { prepareHypervisor } from "../boot/prepare-hypervisor.ts";
+import { requireTools } from "../nfs/prepare-tools.ts";
+import { prepareTemplateBench, takeDirectory } from "../prepare-bench.ts";
+import { readCount } from "../read-count.ts";
+import { UsageError } from "../usage-error.ts";
+import type { PeerPlace } from "./boot-peer.ts";
+import type { Contender } from "./contender.ts";
+import { createDiskContender } from "./disk-contender.ts";
+import { followWork } from "./follow-work.ts";
+import { createGaneshaContender } from "./ganesha-contender.ts";
+import { formatReport, type GuestResult, summarizeReport } from "./report.ts";
+import { createXenoContender } from "./xeno-contender.ts";
+
+export const guestUsage = "guest [--runs N] [--json]";
+
+const maxRuns = 1000;
+const script = new URL("work.sh", import.meta.url).pathname;
+const overlayUrl = "xenostore://demo/bench-guest";
+
+export async function runGuest(options: string[], signal: AbortSignal): Promise<number> {
+  const { runs, json } = readFlags(options);
+  requireTools();
+  const preparation = await prepareTemplateBench(signal);
+  const { home, machine, layers, template } = preparation;
+  const { tell } = preparation.narrator;
+  await prepareKernel(preparation);
+  const overlay = await prepareOverlay(preparation, script, overlayUrl);
+
+  await using cleanup = new AsyncDisposableStack();
+  const directory = await takeDirectory(home, cleanup);
+  const hypervisor = await prepareHypervisor(layers, kernelUrl, home.at("bench", "kernels"), signal);
+  tell("machine", hypervisor.kvm.reason);
+  const contentBytes = template.bytes + overlay.bytes;
+  const wanted = { layers, image: hypervisor.image, overlay, contentBytes, signal };
+  const disk = await prepareDisk({ ...wanted, directory: home.at("bench", "guest-disk") }, tell);
+  const local = await startServers({ home, names: ["s1"], stateDirectory: directory, cleanup, signal, tell });
+  const contenders = [
+    createXenoContender(local, overlay.url),
+    createGaneshaContender(await findPlace(local, hypervisor, directory, 1), disk),
+    createDiskContender(await findPlace(local, hypervisor, directory, 2), disk),
+  ];
+  const results = contenders.map((contender): GuestResult => ({ contender, runs: [] }));
+  for (let run = 1; run <= runs; run++) {
+    // In an order that turns, so that none is always the first.
+    for (const { contender, runs: measured } of [...results.slice(run % 3), ...results.slice(0, run % 3)])
+      measured.push(await measure(contender, (what) => tell(`${run}/${runs} ${contender.name}`, what), signal));
+  }
+  await cleanup.disposeAsync();
+
+  const report = { machine, kvm: hypervisor.kvm, results };
+  process.stdout.write(json ? `${JSON.stringify(summarizeReport(report))}\n` : formatReport(report));
+  return 0;
+}
+
+async function measure(contender: Contender, tell: (what: string) => void, signal: AbortSignal) {
+  const startedAt = Date.now();
+  const guest = await contender.boot(signal);
+  try {
+    return await followWork(guest, startedAt, tell, signal);
+  } finally {
+    await guest.remove();
+  }
+}
+
+/** Beside the XenoServer on its switch. */
+async function findPlace(
+  { prefix }: LocalServers,
+  hypervisor: PreparedHypervisor,
+  directory: string,
+  index: number,
+): Promise<PeerPlace> {
+  const server = `peer${index}`;
+  const { addressPool } = await joinServer(prefix, { name: server, number: 1 + index });
+  const address = new AddressPool(addressPool).choose(() => false);
+  return { hypervisor, prefix, server, address, directory: path.join(directory, server) };
+}
+
+function readFlags(options: string[]): { runs: number; json: boolean } {
+  try {
+    const { values } = parseArgs({
+      args: options,
+      options: { runs: { type: "string" }, json: { type: "boolean" } },
+    });
+    return { runs: readCount("--runs", values.runs ?? "3", maxRuns), json: values.json ?? false };
+  } catch (error) {
+    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
+  }
+}
