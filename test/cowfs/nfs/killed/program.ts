@@ -1,5 +1,7 @@
 /** A child for kill-server.ts: exports a union over the journal that it is told, and says at which port. */
 import net from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { exportFileSystem } from "../../../../cowfs/nfs/export.ts";
 import { openUnion } from "../../../../cowfs/union/union.ts";
 import { directory, resolveFrom } from "../../union/layers.ts";
@@ -22,5 +24,12 @@ const exported = exportFileSystem({
 const server = net.createServer();
 exported.serve(server);
 server.listen(0, "127.0.0.1", () => process.send!({ port: (server.address() as net.AddressInfo).port }));
+// Asked what it holds: what is left after a collection.
+process.on("message", () => {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+  const { heapUsed, external } = process.memoryUsage();
+  process.send!({ heldBytes: heapUsed + external });
+});
 // Who started it is gone.
 process.on("disconnect", () => process.exit());

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 const program = fileURLToPath(new URL("program.ts", import.meta.url));
 
-type Message = { readonly port: number } | { readonly error: string };
+type Message = { readonly port: number } | { readonly heldBytes: number } | { readonly error: string };
 
 export class KilledServer {
   readonly #words: readonly string[];
@@ -29,6 +29,23 @@ export class KilledServer {
     return this.#child!.pid!;
   }
 
+  /** V8's heap and what hangs on it, after a collection. */
+  async measureHeldBytes(): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const child = this.#child!;
+    const listen = (message: Message) => {
+      if ("heldBytes" in message) resolve(message.heldBytes);
+    };
+    const fail = () => reject(new Error("the server has ended"));
+    child.on("message", listen).once("exit", fail);
+    try {
+      child.send("measure");
+      return await promise;
+    } finally {
+      child.off("message", listen).off("exit", fail);
+    }
+  }
+
   async killAndStart(): Promise<void> {
     await this.kill();
     this.#port = this.#start();
@@ -49,7 +66,7 @@ export class KilledServer {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     child.on("message", (message: Message) => {
       if ("port" in message) resolve(message.port);
-      else this.errors.push(message.error);
+      else if ("error" in message) this.errors.push(message.error);
     });
     child.once("exit", (code) => reject(new Error(`the server ended with ${code} before it listened`)));
     return await promise;
