@@ -3,6 +3,7 @@
  * dom0. They are driven from outside through the ordinary API, and share a directory (`/lab` in dom0) that holds the
  * XenoStore, the keys and the hosts' logs.
  */
+import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -13,7 +14,7 @@ import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { createKey, type PublicKeyText, trustKey } from "../../xenostore/keys/key-ring.ts";
 import { bootDom0 } from "./booted-dom0.ts";
-import { makeSourcesDisk } from "./checkout-disks.ts";
+import { makeSourcesDisk, type SourcesOptions } from "./checkout-disks.ts";
 import { Dom0Shell } from "./dom0-shell.ts";
 import { buildImages, type ImageBuild } from "./images.ts";
 import { apiPortInside, linkAddress, linkMac, startXenHost, xenHostFiles } from "./xen-host.ts";
@@ -25,6 +26,8 @@ export interface LabOptions {
   readonly directory?: string;
   readonly hosts: 1 | 2;
   readonly withXenod?: boolean;
+  /** What of this checkout is in dom0 besides Xenod. */
+  readonly sources?: SourcesOptions;
   readonly signal: AbortSignal;
   onProgress(step: string): void;
 }
@@ -68,7 +71,7 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
   const records: HostRecord[] = [];
   try {
     const sources = join(directory, "sources.squashfs");
-    await makeSourcesDisk(sources, signal);
+    await makeSourcesDisk(sources, signal, options.sources);
     const linkPort = await findFreePort();
     for (const [index, name] of names.slice(0, hosts).entries()) {
       const number = index + 1;
@@ -120,7 +123,8 @@ export async function connectXenod(directory: string, host: LabHost, signal: Abo
   const serverKey = await waitForServerKey(directory, host.name, signal);
   const identity = await loadIdentity(join(directory, "keys"), callerKey);
   const endpoint = { url: host.url, serverKey, identity };
-  const client = new XenodClient({ endpoint, name: host.name, patienceMs: 300_000 });
+  // A dom0's time goes by as slowly as it is emulated.
+  const client = new XenodClient({ endpoint, name: host.name, patienceMs: 600_000, deadlineMs: 1_200_000 });
   await client.status(signal);
   return client;
 }
@@ -165,7 +169,8 @@ async function joinLab(
   })();
   ended.catch(() => {});
   const now = Math.floor(Date.now() / 1000);
-  const words = [host.name, `${host.address}/24`, linkMac(record.number), now, ...(withXenod ? ["xenod"] : [])];
+  const random = randomBytes(32).toString("hex");
+  const words = [host.name, `${host.address}/24`, linkMac(record.number), now, random, ...(withXenod ? ["xenod"] : [])];
   const commands = [
     "mount -t squashfs -o ro /dev/vdb /project",
     `sh /project/bench/xen-lab/dom0-join.sh ${words.join(" ")}`,

@@ -4,6 +4,7 @@
  *     npm run xen-lab -- up [--hosts 2] [--bare]    builds what is missing; --bare starts no Xenod
  *     npm run xen-lab -- run a xl list              in dom0 of host a
  *     npm run xen-lab -- test [--match TEST]        the driver's tests, in a dom0
+ *     npm run xen-lab -- two-hosts                  a guest's life on two hosts, over the API
  *     npm run xen-lab -- down
  */
 import { join } from "node:path";
@@ -13,11 +14,13 @@ import { buildLab, connectXenod, findLab, startLab, stopLab, waitForServerKey } 
 import { findHome } from "../../control/cli/home.ts";
 import { exitCodes, printResult, reportError, tell } from "../../control/cli/output.ts";
 import { runTests } from "./run-tests.ts";
+import { tellTwoHosts } from "./two-hosts.ts";
 
 const usage = `Usage: npm run xen-lab -- build
        npm run xen-lab -- up [--hosts 1|2] [--bare]
        npm run xen-lab -- run HOST COMMAND…
        npm run xen-lab -- test [OPTION OF AVA…]
+       npm run xen-lab -- two-hosts
        npm run xen-lab -- down
 `;
 const home = findHome().at("xen-lab");
@@ -44,6 +47,8 @@ async function run([verb, ...options]: string[]): Promise<number> {
       return await runInside(options);
     case "test":
       return await testInside(options);
+    case "two-hosts":
+      return await twoHosts();
     case "down":
       await stopLab(directory);
       return 0;
@@ -81,6 +86,18 @@ async function testInside(options: string[]): Promise<number> {
   try {
     onProgress("running the tests in dom0");
     return await runTests({ directory, host: hosts[0], options, signal });
+  } finally {
+    if (known.length === 0) await stopLab(directory);
+  }
+}
+
+/** In the lab that is up, or in one for this alone. */
+async function twoHosts(): Promise<number> {
+  const known = await findLab(directory);
+  const hosts = known.length > 0 ? known : await startLab({ home, hosts: 2, signal, onProgress });
+  try {
+    await tellTwoHosts({ directory, hosts, signal, onStep: onProgress });
+    return 0;
   } finally {
     if (known.length === 0) await stopLab(directory);
   }

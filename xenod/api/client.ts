@@ -25,6 +25,8 @@ export interface XenodClientOptions {
   readonly name: string;
   /** How long a Xenod may be away, as when it restarts. Default 3,000. */
   readonly patienceMs?: number;
+  /** Of one request; the longest take 30,000 of the XenoServer's own time. Default 60,000. */
+  readonly deadlineMs?: number;
 }
 
 /** A task was begun for a domain. */
@@ -44,14 +46,14 @@ export class XenodClient {
   #requests = 0;
   #bytes = 0;
 
-  constructor({ endpoint, name, patienceMs = 3_000 }: XenodClientOptions) {
+  constructor({ endpoint, name, patienceMs = 3_000, deadlineMs = 2 * waitMs }: XenodClientOptions) {
     this.#name = name;
     this.#client = new JsonClient({
       endpoint,
       server: `XenoServer ${name}`,
       hint: "start it: xeno server run; it may also be busy, or its log say more",
       patienceMs,
-      deadlineMs: 2 * waitMs,
+      deadlineMs,
       onTraffic: (bytes) => {
         this.#requests++;
         this.#bytes += bytes;
