@@ -13,6 +13,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const paths = require("./paths.cjs");
 const exitCodes = require("./exit-codes.cjs");
+const { gatherModules } = require("./gather-modules.cjs");
 const { reportProgress } = require("./report-progress.cjs");
 const { runChild, endLike } = require("./run-child.cjs");
 
@@ -39,6 +40,7 @@ async function installNpmPackages() {
 async function installUnderLock() {
   if (areNpmPackagesInstalled()) return 0;
   if (matchesLockfile()) {
+    await gatherModules(paths.modules);
     fs.writeFileSync(paths.stamp, stampText());
     return 0;
   }
@@ -54,6 +56,7 @@ async function installUnderLock() {
     onLine: (line) => progress.detail(line),
   });
   if (result.signal === null && result.code === 0 && fs.existsSync(paths.node)) {
+    await gatherModules(paths.modules);
     fs.writeFileSync(paths.stamp, stampText());
     progress.end("done");
     return 0;
