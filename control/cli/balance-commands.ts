@@ -15,7 +15,7 @@ export function createDrainCommand(): Command {
     .description("empty a XenoServer for maintenance: it takes no domains any more, and those that run move to others")
     .argument("<name>")
     .option("--to <servers>", "where they may go, separated by commas (default: all others that answer)", parseServers)
-    .option("--drop-checkpoints", "checkpoints do not move: give them up")
+    .option("--drop-checkpoints", "give checkpoints up: they do not go with their domains")
     .option("--undo", "take domains again; what has moved stays where it is")
     .addHelpText(
       "after",

@@ -20,11 +20,11 @@ export function createMigrateCommand(): Command {
     .description("move a running domain to another XenoServer; its guest goes on")
     .addArgument(domainArgument())
     .option("--to <server>", "the XenoServer that is to run it")
-    .option("--drop-checkpoints", "its checkpoints do not move: give them up")
+    .option("--drop-checkpoints", "give its checkpoints up: they do not go with it")
     .addHelpText(
       "after",
       `
-Its journal and its memory are copied while it runs; then it stands still for a moment. Whatever fails before it is handed over,
+Its checkpoints, its journal and its memory are copied while it runs; then it stands still for a moment. Whatever fails before it is handed over,
 it goes on where it is. The other XenoServer answers on TCP (--listen), and its operator trusts the one that sends, by the key
 that \`xeno server run\` prints, as for checkpoints: xeno key trust xenoserver+a ed25519:…
 

@@ -313,6 +313,8 @@ function summarize({ state, reason, graceUntil, lease, paid, left, tasks }: Sess
     kept: graceUntil === undefined ? undefined : `until ${new Date(graceUntil).toISOString()}`,
     ends: new Date(lease.ends).toISOString(),
     memoryMiB: lease.resources.MemoryMiB,
+    // Where none was asked for, what is idle: there is no figure to show.
+    netMbps: lease.resources.NetMbps || undefined,
     perHour: formatMoney(lease.pricePerHour),
     paid: formatMoney(paid),
     left: formatMoney(left),

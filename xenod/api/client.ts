@@ -7,7 +7,7 @@ import type { DeployedSize, Deployment } from "../daemon/deployment.ts";
 import type { BegunDeployment } from "../daemon/deployments.ts";
 import type { DomainRecord } from "../daemon/domain-record.ts";
 import type { ServerEvent } from "../daemon/event-feed.ts";
-import type { MigrationRequest } from "../daemon/migrations/migrations.ts";
+import type { MigrationRequest } from "../daemon/migrations/send-domain.ts";
 import type { DomainView } from "../daemon/observe-domain.ts";
 import type { ResumeRequest } from "../daemon/suspensions.ts";
 import type { Task } from "../daemon/task-list.ts";

@@ -7,7 +7,7 @@ import { Begun, DomainParameters } from "./schemas.ts";
 const MigrateBody = Type.Object(
   {
     to: Peer,
-    dropCheckpoints: Type.Optional(Type.Boolean({ description: "They stay behind, and go with what is here." })),
+    dropCheckpoints: Type.Optional(Type.Boolean({ description: "They are given up. Default: they go with it." })),
   },
   { additionalProperties: false },
 );

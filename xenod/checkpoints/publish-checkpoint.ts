@@ -19,6 +19,8 @@ import type { CheckpointManifest } from "./manifest.ts";
 export interface CheckpointPublication {
   readonly store: ObjectStore;
   readonly key: SigningKey;
+  /** Whose the key is: the checkpoint may have been taken elsewhere. */
+  readonly server: string;
   readonly manifest: CheckpointManifest;
   readonly memoryFile: string;
   /** A fork at the checkpoint's pin that nobody has opened. */
@@ -41,7 +43,7 @@ export interface PublishedCheckpoint {
 export const checkpointOwnerPrefix = "xenoserver+";
 
 export async function publishCheckpoint(publication: CheckpointPublication): Promise<PublishedCheckpoint> {
-  const { store, key, manifest, memoryFile, journal, needed, ancestors, signal } = publication;
+  const { store, key, server, manifest, memoryFile, journal, needed, ancestors, signal } = publication;
   const content = await beginPublication(store, { ancestors, signal });
   const root = createDirectoryNode({ permissions: 0o700 });
   const add = async (file: string, folder: Map<string, TreeNode | "whiteout">, name: string) => {
@@ -56,7 +58,7 @@ export async function publishCheckpoint(publication: CheckpointPublication): Pro
     "manifest.json",
     createFileNode({ permissions: 0o600 }, await content.addContent(text), text.length),
   );
-  const owner = `${checkpointOwnerPrefix}${manifest.server}`;
+  const owner = `${checkpointOwnerPrefix}${server}`;
   // A domain of the same name may come again, and count from 1.
   const version = `${manifest.number}-${manifest.created.toString(36)}`;
   const { ref, newBytes, sentBytes } = await content.commit(root, {

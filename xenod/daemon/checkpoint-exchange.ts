@@ -51,7 +51,7 @@ export async function publishOne(
     const memoryFile = checkpoints.pathOf(manifest.number, "memory");
     const needed = await locateNeeded(layers, manifest, signal);
     const published = await publishCheckpoint({
-      ...{ store, key, manifest, memoryFile, needed, ancestors, signal },
+      ...{ store, key, server: host.name, manifest, memoryFile, needed, ancestors, signal },
       journal: fork,
     });
     await queues.run(record.name, async () => {

@@ -44,7 +44,8 @@ import { endMoving, haltDomain, removeDomain, stopDomain } from "./end-domain.ts
 import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
-import { type MigrationRequest, Migrations } from "./migrations/migrations.ts";
+import { Migrations } from "./migrations/migrations.ts";
+import type { MigrationRequest } from "./migrations/send-domain.ts";
 import type { TargetEnd } from "./migrations/target-end.ts";
 import { NeededTrees } from "./needed-trees.ts";
 import { type DomainView, describeView, openConsole, readConsoleLog, withoutContents } from "./observe-domain.ts";

@@ -3,18 +3,26 @@
  * one of them runs the domain, and exactly one as soon as both can talk. In order: each test goes on from the last.
  */
 import { randomUUID } from "node:crypto";
-import { readdir, readFile, rm, statfs } from "node:fs/promises";
+import { once } from "node:events";
+import { readdir, readFile, rm, stat, statfs } from "node:fs/promises";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { execa } from "execa";
 import { performMoves } from "../../../control/balance/perform-moves.ts";
 import { planDrain } from "../../../control/balance/plan-moves.ts";
 import { surveyServer } from "../../../control/balance/survey.ts";
+import { XenoError } from "../../../cowfs/errors.ts";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
+import type { Endpoint } from "../../../xenod/http/endpoint.ts";
+import { JsonClient } from "../../../xenod/http/json-client.ts";
 import { openSimulatedConsole } from "../../../xenod/hypervisors/simulator/simulated-guest.ts";
 import { readMachine } from "../../../xenod/hypervisors/simulator/simulated-machine.ts";
 import { killSimulated } from "../../../xenod/hypervisors/simulator/simulator.ts";
+import { loadServerIdentity, serverKeys } from "../../../xenod/identity/tls-identity.ts";
 import { listNamespaces } from "../../../xenod/links/namespaces.ts";
+import type { PublicKeyText } from "../../../xenostore/keys/key-ring.ts";
 import { type RunningServer, startXenoServers } from "../../end-to-end/xeno-server.ts";
 import { runTeardowns } from "../../run-teardowns.ts";
 import { publishFiles } from "../published.ts";
@@ -66,9 +74,6 @@ test.serial("what speaks against a move is told before anything is done", async 
   await t.throwsAsync(client.resolveMigration("web", "run"), { code: "migration-not-in-doubt" });
   const impostor = { ...servers[other()].peer, publicKey: peer.publicKey.replace(/.{4}$/, "AAAA") };
   t.like(await end(await client.migrate("web", { to: impostor })), { error: { code: "server-untrusted" } });
-  await client.waitForTask((await client.suspend("web", { goesOn: true })).task);
-  await t.throwsAsync(migrate(), { code: "checkpoints-stay" });
-  await client.removeCheckpoint("web", 1);
   await expectHere(t, "first");
 });
 
@@ -204,6 +209,112 @@ for (const what of ["run", "drop"] as const)
     else await expectMoved(t, what);
   });
 
+test.serial(
+  "a domain moves with its checkpoints: those of before can be resumed and removed where it is",
+  async (t) => {
+    for (const word of ["one", "two"]) {
+      await remember(t, word);
+      await takeCheckpoint();
+    }
+    await remember(t, "three");
+    t.is((await end(await migrate())).state, "done");
+    await expectMoved(t, "three");
+    t.deepEqual(await listCheckpoints(), [1, 2]);
+    // What they share they share here too.
+    const segments = join(directory(), "journal-3", "segments");
+    const [first] = (await readdir(segments)).sort();
+    t.true((await stat(join(segments, first!))).nlink > 1);
+    t.is(await takeCheckpoint(), 3, "their numbers go on");
+    const published = await end(await servers[here].client.publishCheckpoint("web", 1));
+    t.regex((published.result as { url: string }).url, new RegExp(`^xenostore://xenoserver\\+${here}/web@1-`));
+    await resume(1);
+    t.is(await recall(t), "one");
+    t.is((await end(await migrate())).state, "done");
+    await expectMoved(t, "one");
+    t.deepEqual(await listCheckpoints(), [1, 2, 3]);
+    for (const [number, word] of [
+      [3, "three"],
+      [2, "two"],
+    ] as const) {
+      await resume(number);
+      t.is(await recall(t), word);
+      await servers[here].client.removeCheckpoint("web", number);
+    }
+    t.deepEqual(await listCheckpoints(), [1]);
+    t.false((await readdir(directory())).includes("journal-4"), "what only a removed one needed is gone");
+  },
+);
+
+test.serial("a target is killed among the checkpoints that come: the domain stays, with all of them", async (t) => {
+  await remember(t, "history");
+  const target = servers[other()];
+  await target.dieAt("receive checkpoint");
+  const task = await migrate();
+  await target.died();
+  await target.launch();
+  t.truthy((await end(task)).error);
+  await expectHere(t, "history");
+  t.deepEqual(await listCheckpoints(), [1]);
+});
+
+test.serial("checkpoints that are not wanted any more are dropped by the move", async (t) => {
+  await remember(t, "dropped");
+  t.is((await end(await migrate({ dropCheckpoints: true }))).state, "done");
+  await expectMoved(t, "dropped");
+  t.deepEqual(await listCheckpoints(), []);
+});
+
+test.serial(
+  "an offer of a format that a XenoServer does not know is refused with both formats, and what to do",
+  async (t) => {
+    const newer = new JsonClient({ endpoint: await endpointOf(other()), server: other(), hint: "" });
+    t.teardown(() => newer.close());
+    const body = { format: 99, domain: "web", of: "a form that nobody knows yet" };
+    const error = await t.throwsAsync(newer.request({ method: "POST", path: `/v1/peers/${here}/receptions`, body }), {
+      instanceOf: XenoError,
+      code: "offer-unknown",
+      message: /up to format 2, and .* is of format 99/,
+    });
+    t.regex(error?.hint ?? "", /upgrade/);
+  },
+);
+
+for (const code of ["offer-unknown", "request-invalid"])
+  test.serial(
+    `an older XenoServer that refuses an offer with checkpoints (${code}): it says so, and the guest goes on`,
+    async (t) => {
+      await remember(t, "older");
+      await takeCheckpoint();
+      const older = https.createServer(
+        {
+          ...(await loadServerIdentity(serverKeys(servers[other()].stateDirectory))),
+          requestCert: true,
+          rejectUnauthorized: false,
+        },
+        (request, response) => {
+          request.resume();
+          response.writeHead(422, { "content-type": "application/json" });
+          response.end(JSON.stringify({ code, message: "body/format must be equal to constant" }));
+        },
+      );
+      older.listen(0, "127.0.0.1");
+      await once(older, "listening");
+      t.teardown(() => {
+        older.close();
+        older.closeAllConnections();
+      });
+      const url = `https://127.0.0.1:${(older.address() as AddressInfo).port}`;
+      const { client } = servers[here];
+      const { task } = await client.migrate("web", { to: { ...servers[other()].peer, url } });
+      const { error } = await end({ task });
+      t.like(error, { code: "offer-unknown" });
+      t.regex(error?.message ?? "", /format 2.* older/);
+      t.regex(error?.hint ?? "", /upgrade .*--drop-checkpoints/);
+      await expectHere(t, "older");
+      for (const number of await listCheckpoints()) await client.removeCheckpoint("web", number);
+    },
+  );
+
 test.serial("a XenoServer that is drained takes no domains, and its own move away", async (t) => {
   await remember(t, "drained");
   const from = here;
@@ -239,9 +350,34 @@ async function openLink({ peer }: RunningServer): Promise<CuttableLink> {
   return link;
 }
 
-async function migrate(): Promise<{ task: string; by: Name }> {
+async function migrate(more: { dropCheckpoints?: boolean } = {}): Promise<{ task: string; by: Name }> {
   const to = { ...servers[other()].peer, url: `https://127.0.0.1:${links[other()].port}` };
-  return { ...(await servers[here].client.migrate("web", { to })), by: here };
+  return { ...(await servers[here].client.migrate("web", { to, ...more })), by: here };
+}
+
+/** The domain goes on. Returns its number. */
+async function takeCheckpoint(): Promise<number | undefined> {
+  const { client } = servers[here];
+  await client.waitForTask((await client.suspend("web", { goesOn: true })).task);
+  return (await listCheckpoints()).at(-1);
+}
+
+async function resume(checkpoint: number): Promise<void> {
+  const { client } = servers[here];
+  await client.stop("web");
+  await client.waitForTask((await client.resume("web", { checkpoint })).task);
+}
+
+async function listCheckpoints(): Promise<number[]> {
+  return (await servers[here].client.checkpoints("web")).map(({ number }) => number);
+}
+
+/** As the other one is known to it. */
+async function endpointOf(name: Name): Promise<Endpoint> {
+  const { url, publicKey } = servers[name].peer;
+  const from = name === "a" ? "b" : "a";
+  const identity = await loadServerIdentity(serverKeys(servers[from].stateDirectory));
+  return { url, serverKey: publicKey as PublicKeyText, identity };
 }
 
 /** Of a task, whatever its end. */

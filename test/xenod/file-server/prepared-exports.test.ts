@@ -5,6 +5,7 @@ import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
 import { startFileServer, stopFileServer } from "../../../xenod/file-server/start.ts";
+import { createNamespace, deleteNamespace } from "../../../xenod/links/namespaces.ts";
 import { makeStore, publishFiles } from "../published.ts";
 
 async function start(t: ExecutionContext) {
@@ -38,6 +39,20 @@ test("a prepared export has its layers before it comes, and needs its store no m
   t.like(await client.putExport("web", specification), { state: "serving", port: listen.port, layers });
   await client.prepareExport("web", { listen, layers });
   t.is((await client.getExport("web")).state, "serving", "one that is there stays as it is");
+});
+
+test("the socket of an export that is to come is held: its link's namespace is not entered any more", async (t) => {
+  const { client, specification, layers } = await start(t);
+  const namespace = `xeno-held-${process.pid}`;
+  t.teardown(() => deleteNamespace(namespace));
+  await createNamespace(namespace, { settings: [], devices: [] });
+  const listen = { namespace, host: "127.0.0.1", port: 2049 };
+  await client.prepareExport("web", { listen, layers });
+  // It lives on without a name as long as somebody has a socket in it.
+  await deleteNamespace(namespace);
+  t.like(await client.putExport("web", { ...specification, listen }), { state: "serving", port: 2049 });
+  await client.deleteExport("web");
+  await t.throwsAsync(client.putExport("web", { ...specification, listen }), { code: "listen-failed" }, "given back");
 });
 
 test("what was prepared of an export that does not come is given back", async (t) => {

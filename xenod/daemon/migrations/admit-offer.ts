@@ -16,7 +16,7 @@ export async function admitOffer(
   migration: MigrationId,
   offer: MigrationOffer,
 ): Promise<DomainRecord> {
-  const { domain: name, deployment, task, overlayTree, kernelTree, guestAddress, restarts, steps } = offer;
+  const { domain: name, deployment, task, overlayTree, kernelTree, guestAddress, restarts, checkpoints, steps } = offer;
   host.draining.refuse();
   const memory = await host.hypervisor.memory?.();
   const all = host.records.list();
@@ -28,7 +28,7 @@ export async function admitOffer(
   admitPorts(deployment, host.ports, up);
   const address = host.pool?.choose((candidate) => all.some((record) => record.address === candidate), guestAddress);
   return {
-    ...{ format: 1, name, deployment, task, overlayTree, kernelTree, restarts, steps, address },
+    ...{ format: 1, name, deployment, task, overlayTree, kernelTree, restarts, checkpoints, steps, address },
     ...{ intent: "running", state: "receiving", link: true, exported: true },
     operation: { kind: "receive", migration, from },
     guestAddress: guestAddress === address ? undefined : guestAddress,

@@ -9,10 +9,13 @@ import { describeError } from "../../http/json-server.ts";
 import type { DomainSpecification } from "../../hypervisors/hypervisor.ts";
 import { createLink } from "../../links/guest-link.ts";
 import type { IncomingMigration } from "../../migration/ends/migration-ends.ts";
+import { CheckpointReceiver } from "../../migration/journal/receive-checkpoints.ts";
 import { completeJournal, receiveFile } from "../../migration/journal/receive-journal.ts";
-import type { FinalState, MigrationOffer } from "../../migration/peers/messages.ts";
+import type { CheckpointFile } from "../../migration/journal/send-checkpoints.ts";
+import type { FinalState, KeptCheckpoint, MigrationOffer } from "../../migration/peers/messages.ts";
 import type { MigrationId } from "../../migration/protocol/messages.ts";
 import { admissionQueue } from "../deployment.ts";
+import type { DomainRecord } from "../domain-record.ts";
 import { describeDomain, describeExport, describeGuestLink, prepareKernel } from "../host.ts";
 import { admitOffer } from "./admit-offer.ts";
 import type { MigrationContext } from "./context.ts";
@@ -79,13 +82,49 @@ export class DomainReceiver {
 
   /** A file of the journal, on stable storage when it settles. */
   async receiveFile(from: string, migration: MigrationId, path: string, content: Readable): Promise<void> {
+    const { record, reception, arriving } = this.#find(from, migration);
+    await receiveFile(this.#context.host.records.journalOf(record), path, content, arriving);
+    this.#receptions.touch(reception);
+  }
+
+  /** A file of a checkpoint that comes with it: its content, or one that is here already. */
+  async receiveCheckpointFile(
+    from: string,
+    migration: MigrationId,
+    file: CheckpointFile,
+    content: Readable | CheckpointFile,
+  ): Promise<void> {
+    const { record, reception, arriving } = this.#find(from, migration);
+    const checkpoints = this.#checkpointsOf(record);
+    if ("checkpoint" in content) await checkpoints.linkFile(file, content);
+    else await checkpoints.receiveFile(file, content, arriving);
+    this.#receptions.touch(reception);
+  }
+
+  /** All of a checkpoint is here. In the domain's queue: nothing of it is taken away meanwhile. */
+  async keepCheckpoint(from: string, migration: MigrationId, { manifest, files }: KeptCheckpoint): Promise<void> {
+    const { host } = this.#context;
+    await host.queues.run(this.#receptions.find(from, migration).incoming.domain, async () => {
+      const { record, reception } = this.#find(from, migration);
+      await this.#checkpointsOf(record).keep(manifest, files);
+      this.#receptions.touch(reception);
+      await host.onStep?.(record.name, "receive checkpoint");
+    });
+  }
+
+  #checkpointsOf({ name }: DomainRecord): CheckpointReceiver {
+    const { records, fileServer } = this.#context.host;
+    return new CheckpointReceiver(records.directoryOf(name), records.checkpointsOf(name), fileServer);
+  }
+
+  /** What is being fed. Throws why it is not. */
+  #find(from: string, migration: MigrationId) {
     const reception = this.#receptions.find(from, migration);
-    this.#receptions.touch(reception);
     const record = this.#receptions.requireUnknown(reception);
-    const { records } = this.#context.host;
+    const onPiece = () => this.#receptions.touch(reception);
+    onPiece();
     const signal = AbortSignal.any([this.#ending, reception.ended.signal]);
-    await receiveFile(records.journalOf(record), path, content, signal);
-    this.#receptions.touch(reception);
+    return { record, reception, arriving: { signal, onPiece } };
   }
 
   /** The guest's memory, from a connection that is this reception's once `open` is called. Throws why it never will be. */

@@ -6,20 +6,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { Domain } from "../../hypervisors/hypervisor.ts";
 import type { OutgoingMigration } from "../../migration/ends/migration-ends.ts";
-import type { Peer } from "../../migration/peers/peer.ts";
 import { TargetClient } from "../../migration/peers/target-client.ts";
 import type { DomainRecord } from "../domain-record.ts";
 import type { Task, TaskList } from "../task-list.ts";
 import type { MigrationContext } from "./context.ts";
-import { concludeMigration, sendDomain } from "./send-domain.ts";
+import { concludeMigration, type MigrationRequest, sendDomain } from "./send-domain.ts";
 import { resolveSource, SourceEnd, settleSource } from "./source-end.ts";
 import { TargetEnd } from "./target-end.ts";
-
-export interface MigrationRequest {
-  readonly to: Peer;
-  /** Its checkpoints stay behind, and go with it. */
-  readonly dropCheckpoints?: boolean;
-}
 
 const firstPauseMs = 1_000;
 const maxPauseMs = 30_000;
@@ -45,8 +38,9 @@ export class Migrations {
     return await settleSource(this.#context, record, domain);
   }
 
-  /** Moves a running domain. Throws `migration-invalid`, `checkpoints-stay`; the task fails with what keeps it here. */
-  async migrate(name: string, { to, dropCheckpoints = false }: MigrationRequest): Promise<Task> {
+  /** Moves a running domain. Throws `migration-invalid`; the task fails with what keeps it here. */
+  async migrate(name: string, request: MigrationRequest): Promise<Task> {
+    const { to } = request;
     const { host } = this.#context;
     host.records.get(name);
     const { publicKey } = await this.#context.identity();
@@ -54,15 +48,6 @@ export class Migrations {
       throw new XenoError("migration-invalid", `domain ${name} is on ${host.name} already`, {
         hint: "name another XenoServer",
       });
-    const checkpoints = await host.records.checkpointsOf(name).list();
-    if (checkpoints.length > 0 && !dropCheckpoints)
-      throw new XenoError(
-        "checkpoints-stay",
-        `domain ${name} has ${checkpoints.length} checkpoints, which do not move`,
-        {
-          hint: "publish those that are needed, and migrate with --drop-checkpoints",
-        },
-      );
     return await this.#tasks.start({ kind: "migrate", domain: name }, async ({ step, signal }) => {
       const onStep = async (reached: string) => {
         step(reached);
@@ -70,7 +55,7 @@ export class Migrations {
       };
       const either = AbortSignal.any([signal, this.#ending]);
       try {
-        await host.queues.run(name, () => sendDomain(this.#context, host.records.get(name), to, onStep, either));
+        await host.queues.run(name, () => sendDomain(this.#context, host.records.get(name), request, onStep, either));
       } finally {
         this.remind();
       }

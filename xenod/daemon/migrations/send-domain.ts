@@ -1,5 +1,5 @@
 /**
- * Sends a running domain to another XenoServer: its journal while it runs, its memory while it runs, then, stopped, what
+ * Sends a running domain to another XenoServer: its checkpoints and its journal while it runs, its memory while it runs, then, stopped, what
  * is left of both; and hands it over (source-end.ts).
  *
  * - (V1) Until the domain is `moved`, whatever fails ends with the guest running here as if nothing had been (H3).
@@ -9,12 +9,14 @@
  * - (V3) The guest stands still for a bounded time: what takes longer is given up.
  */
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { Domain, OutgoingMigration as MemoryTransfer } from "../../hypervisors/hypervisor.ts";
 import type { OutgoingMigration } from "../../migration/ends/migration-ends.ts";
+import { memoryPath, type SentCheckpoint, sendCheckpoints } from "../../migration/journal/send-checkpoints.ts";
 import { JournalSender } from "../../migration/journal/send-journal.ts";
-import { describeOffer, type FinalState } from "../../migration/peers/messages.ts";
+import { describeOffer, type FinalState, type MigrationOffer } from "../../migration/peers/messages.ts";
 import type { Peer } from "../../migration/peers/peer.ts";
 import { TargetClient } from "../../migration/peers/target-client.ts";
 import { cancelMigration, sayFinal } from "../../migration/protocol/source.ts";
@@ -25,6 +27,7 @@ import { findMoving, type HandOverStep, inDoubt, placeOfSending, SourceEnd } fro
 
 export type SendStep =
   | "offered"
+  | "checkpoints sent"
   | "journal copied"
   | "memory begun"
   | "stopped"
@@ -33,6 +36,12 @@ export type SendStep =
   | "root open"
   | "sent"
   | HandOverStep;
+export interface MigrationRequest {
+  readonly to: Peer;
+  /** Its checkpoints stay behind, and go with what is here. Default: they go with it. */
+  readonly dropCheckpoints?: boolean;
+}
+
 type OnStep = (step: SendStep) => void | Promise<void>;
 
 /** (V3) For what is left once it is stopped, and for the target to be ready. Under TCG that is all of its memory. */
@@ -49,7 +58,7 @@ const maxCopies = 3;
 export async function sendDomain(
   context: MigrationContext,
   record: DomainRecord,
-  to: Peer,
+  { to, dropCheckpoints = false }: MigrationRequest,
   onStep: OnStep,
   signal: AbortSignal,
 ): Promise<void> {
@@ -59,12 +68,14 @@ export async function sendDomain(
       hint: "only what runs can be migrated; xeno checkpoint publish takes what is suspended elsewhere",
     });
   signal.throwIfAborted();
+  const history = dropCheckpoints ? [] : await listHistory(context.host, record);
   const target = new TargetClient(context.host.name, to, await context.identity());
   try {
-    const end = await beginMigration(context, record, domain, target, onStep, signal);
+    const offer = describeOffer(record, await domain.platform(), history.length > 0);
+    const end = await beginMigration(context, record, offer, target, onStep, signal);
     try {
       await onStep("offered");
-      end.final = await sendAll(context.host, record, domain, { target, end, onStep, signal });
+      end.final = await sendAll(context.host, record, domain, { target, end, history, onStep, signal });
       await onStep("sent");
       await handOver(end, context.patienceMs, signal);
     } catch (error) {
@@ -81,13 +92,13 @@ export async function sendDomain(
 async function beginMigration(
   context: MigrationContext,
   record: DomainRecord,
-  domain: Domain,
+  offer: MigrationOffer,
   target: TargetClient,
   onStep: OnStep,
   signal: AbortSignal,
 ): Promise<SourceEnd> {
   const { host, ends } = context;
-  const migration = await target.offer(describeOffer(record, await domain.platform()), signal);
+  const migration = await target.offer(offer, signal);
   const outgoing: OutgoingMigration = {
     ...{ format: 1, side: "source", migration, domain: record.name, created: Date.now() },
     ...{ to: target.peer, saved: { state: "here" } },
@@ -104,13 +115,14 @@ async function beginMigration(
 interface Sending {
   readonly target: TargetClient;
   readonly end: SourceEnd;
+  readonly history: readonly SentCheckpoint[];
   readonly onStep: OnStep;
   readonly signal: AbortSignal;
 }
 
 /** Settles when the guest is stopped here, and all of it has been sent. */
 async function sendAll(host: Host, record: DomainRecord, domain: Domain, sending: Sending): Promise<FinalState> {
-  const { target, end, onStep, signal } = sending;
+  const { target, end, history, onStep, signal } = sending;
   const { migration } = end.outgoing;
   const place = placeOfSending(host, record);
   await mkdir(place, { recursive: true, mode: 0o700 });
@@ -118,6 +130,13 @@ async function sendAll(host: Host, record: DomainRecord, domain: Domain, sending
   const journal = new JournalSender(host.fileServer, host.records.journalOf(record), place, (file, from) =>
     target.sendFile(migration, file.path, from, file.bytes, within),
   );
+  if (history.length > 0) {
+    // First, for they share it.
+    await journal.copy();
+    const at = target.checkpointsOf(migration, signal);
+    await sendCheckpoints(history, { fileServer: host.fileServer, place, shared: journal.shared, target: at, signal });
+    await onStep("checkpoints sent");
+  }
   for (let copies = 0; copies < maxCopies; copies++) {
     signal.throwIfAborted();
     if ((await journal.copy()) < smallBytes) break;
@@ -134,6 +153,16 @@ async function sendAll(host: Host, record: DomainRecord, domain: Domain, sending
     stream.destroy();
     throw error;
   }
+}
+
+/** Oldest first. */
+async function listHistory({ records }: Host, { name }: DomainRecord): Promise<SentCheckpoint[]> {
+  const checkpoints = records.checkpointsOf(name);
+  return (await checkpoints.list()).map((manifest) => ({
+    manifest,
+    memory: checkpoints.pathOf(manifest.number, memoryPath),
+    journal: join(records.directoryOf(name), manifest.journal.directory),
+  }));
 }
 
 /** (V2) */

@@ -13,6 +13,13 @@ import { syncDirectory } from "../../state-file.ts";
 import { journalFilePattern, maxJournalFiles } from "../peers/messages.ts";
 import type { JournalFile } from "./send-journal.ts";
 
+/** What is told of a file that is on its way. */
+export interface Arriving {
+  readonly signal: AbortSignal;
+  /** Called for each piece of it. */
+  onPiece?(): void;
+}
+
 const validPath = new RegExp(journalFilePattern);
 /** As a segment, a checkpoint or a log may have: more than any has. */
 const maxFileBytes = 2 ** 42;
@@ -22,10 +29,9 @@ export async function receiveFile(
   directory: string,
   path: string,
   content: Readable,
-  signal: AbortSignal,
+  { signal, onPiece }: Arriving,
 ): Promise<void> {
-  if (!validPath.test(path))
-    throw new XenoError("journal-file-invalid", `${JSON.stringify(path.slice(0, 100))} is no file of a journal`);
+  requireJournalPath(path);
   const file = join(directory, path);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   if ((await readdir(dirname(file))).length > maxJournalFiles)
@@ -34,11 +40,14 @@ export async function receiveFile(
   const counted = async function* (pieces: AsyncIterable<Buffer>) {
     for await (const piece of pieces) {
       bytes += piece.length;
+      onPiece?.();
       if (bytes > maxFileBytes) throw new XenoError("journal-file-invalid", `${path} is too large`);
       yield piece;
     }
   };
   try {
+    // Not written over: a checkpoint may share it.
+    await rm(file, { force: true });
     await pipeline(content, counted, createWriteStream(file, { mode: 0o600, flush: true }), { signal });
   } catch (cause) {
     if (cause instanceof XenoError || signal.aborted) throw cause;
@@ -47,6 +56,12 @@ export async function receiveFile(
       cause,
     });
   }
+}
+
+/** Throws `journal-file-invalid`. */
+export function requireJournalPath(path: string): void {
+  if (!validPath.test(path))
+    throw new XenoError("journal-file-invalid", `${JSON.stringify(path.slice(0, 100))} is no file of a journal`);
 }
 
 /** Takes away what is none of the journal's files, and syncs. Throws `reception-failed` where one is missing. */

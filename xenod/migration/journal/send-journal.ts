@@ -26,6 +26,8 @@ export class JournalSender {
   readonly #place: string;
   readonly #send: (file: JournalFile, from: string) => Promise<void>;
   readonly #sent = new Map<string, number>();
+  /** What nobody writes to any more and was sent, by `identifyFile`: its path. */
+  readonly shared = new Map<string, string>();
   #forks = 0;
 
   /** `place`: a directory of the domain's, on the journal's file system, that is nobody else's. */
@@ -73,6 +75,7 @@ export class JournalSender {
         try {
           await this.#send(file, join(fork, file.path));
           this.#sent.set(file.path, file.bytes);
+          if (unchanging.test(file.path)) this.shared.set(await identifyFile(join(fork, file.path)), file.path);
         } catch (error) {
           left.length = 0;
           throw error;
@@ -94,6 +97,12 @@ export async function sweepSending(fileServer: FileServerClient, journal: string
     if (isPinOfMove(name)) await fileServer.dropSnapshot({ journal, name });
 }
 
+/** The same for all names of a file, as long as it has one. */
+export async function identifyFile(path: string): Promise<string> {
+  const { dev, ino } = await stat(path);
+  return `${dev}:${ino}`;
+}
+
 function namePin(number: number): string {
   return `migration-${number}`;
 }
@@ -102,7 +111,7 @@ function isPinOfMove(name: string): boolean {
   return /^migration-\d+$/.test(name);
 }
 
-async function listFiles(fork: string): Promise<JournalFile[]> {
+export async function listFiles(fork: string): Promise<JournalFile[]> {
   const files: JournalFile[] = [];
   for (const entry of await readdir(fork, { withFileTypes: true })) {
     const names = entry.isDirectory()

@@ -6,6 +6,7 @@
  * the source as it would its checkpoints, since a memory image is code that runs with the hypervisor (peer-routes.ts).
  */
 import { type Static, Type } from "typebox";
+import { CheckpointManifest } from "../../checkpoints/manifest.ts";
 import { Deployment, domainNamePattern } from "../../daemon/deployment.ts";
 import type { DomainRecord } from "../../daemon/domain-record.ts";
 import { LayerTree } from "../../file-server/protocol.ts";
@@ -21,10 +22,13 @@ const Address = Type.String({ maxLength: 15 });
 /** What is beyond is opened when the journal is here. */
 const maxLayers = 256;
 
+/** The newest that this XenoServer takes. 2: checkpoints come with it. An offer has the least format that can say it. */
+export const offerFormat = 2;
+
 /** A domain that is to be received: all that it takes to make it again. */
 export const MigrationOffer = Type.Object(
   {
-    format: Type.Literal(1),
+    format: Type.Integer({ minimum: 1, maximum: offerFormat }),
     domain: Type.String({ pattern: domainNamePattern }),
     deployment: Deployment,
     task: Type.String({ maxLength: 64 }),
@@ -37,6 +41,8 @@ export const MigrationOffer = Type.Object(
     /** The routable address that the guest believes to be its own. */
     guestAddress: Type.Optional(Address),
     restarts: Type.Optional(Count),
+    /** With format 2: its checkpoints come with it, and the next one's number is past this. */
+    checkpoints: Type.Optional(Count),
     /** Ms since the epoch, by `DeploymentStep`. */
     steps: Type.Record(Type.String({ pattern: "^[a-zA-Z]{1,20}$" }), Count, { maxProperties: 16 }),
   },
@@ -87,6 +93,29 @@ export const ReceptionParameters = Type.Object({
 });
 export type ReceptionParameters = Static<typeof ReceptionParameters>;
 
+const CheckpointNumber = Type.Integer({ minimum: 0, maximum: 1_000_000_000 });
+
+/** `same...`: it is that file, which is there already. */
+export const CheckpointFileQuery = Type.Object({
+  path: Type.String({ pattern: journalFilePattern }),
+  sameCheckpoint: Type.Optional(CheckpointNumber),
+  samePath: Type.Optional(Type.String({ pattern: journalFilePattern })),
+});
+export type CheckpointFileQuery = Static<typeof CheckpointFileQuery>;
+
+export const CheckpointParameters = Type.Object({
+  ...ReceptionParameters.properties,
+  checkpoint: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
+});
+export type CheckpointParameters = Static<typeof CheckpointParameters>;
+
+/** All of it has been sent. */
+export const KeptCheckpoint = Type.Object(
+  { manifest: CheckpointManifest, files: FinalState.properties.files },
+  { additionalProperties: false },
+);
+export type KeptCheckpoint = Static<typeof KeptCheckpoint>;
+
 export interface TargetAnswer {
   readonly state: TargetState["state"];
   /** Nothing has to be said about this migration any more. */
@@ -99,13 +128,15 @@ export interface TargetAnswer {
 /** What a connection is upgraded to that carries a guest's memory. */
 export const memoryProtocol = "xeno-memory";
 
-export function describeOffer(record: DomainRecord, platform: string): MigrationOffer {
+/** `withHistory`: its checkpoints come with it. */
+export function describeOffer(record: DomainRecord, platform: string, withHistory: boolean): MigrationOffer {
   const { name, deployment, task, overlayTree, kernelTree, layers, restarts, steps } = record;
   const guestAddress = record.guestAddress ?? record.address;
   return {
-    ...{ format: 1, domain: name, deployment, task, overlayTree, kernelTree, platform, steps },
+    ...{ format: withHistory ? 2 : 1, domain: name, deployment, task, overlayTree, kernelTree, platform, steps },
     ...(layers !== undefined && { layers: layers.slice(0, maxLayers) }),
     ...(restarts !== undefined && { restarts }),
+    ...(withHistory && { checkpoints: record.checkpoints }),
     ...(guestAddress !== undefined && { guestAddress }),
   };
 }

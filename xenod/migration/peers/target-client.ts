@@ -1,15 +1,18 @@
 /** The source's client of the XenoServer that is to receive: TLS with both keys, as all of the API on TCP. */
 import { createReadStream } from "node:fs";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { JsonClient } from "../../http/json-client.ts";
 import type { TlsIdentity } from "../../identity/tls-identity.ts";
+import type { CheckpointFile, CheckpointTarget } from "../journal/send-checkpoints.ts";
 import type { MigrationId, SourceMessage } from "../protocol/messages.ts";
 import { type FinalState, type MigrationOffer, memoryProtocol, type TargetAnswer } from "./messages.ts";
 import type { Peer } from "./peer.ts";
 
 /** The target makes a link, a kernel and an export meanwhile, on a busy host. */
 const answerDeadlineMs = 120_000;
+/** What a XenoServer says that does not know the offer's format: before it had a word for that, that it is no valid request. */
+const offerUnknown = new Set(["offer-unknown", "request-invalid"]);
 
 export class TargetClient {
   readonly peer: Peer;
@@ -31,11 +34,11 @@ export class TargetClient {
 
   /** Settles when the target is ready to receive. Rejects with why it does not take the domain. */
   async offer(offer: MigrationOffer, signal: AbortSignal): Promise<MigrationId> {
-    const { migration } = await this.#client.request<{ migration: MigrationId }>({
-      method: "POST",
-      path: this.#path,
-      body: offer,
-      signal,
+    const request = { method: "POST", path: this.#path, body: offer, signal } as const;
+    const { migration } = await this.#client.request<{ migration: MigrationId }>(request).catch((error) => {
+      throw offer.format > 1 && error instanceof XenoError && offerUnknown.has(error.code)
+        ? this.#isOlder(offer, error)
+        : error;
     });
     if (!/^[0-9a-f-]{36}$/.test(migration))
       throw new XenoError("answer-unknown", `${this.peer.name} names no migration`);
@@ -50,9 +53,8 @@ export class TargetClient {
     bytes: number,
     signal: AbortSignal,
   ): Promise<void> {
-    const content = bytes === 0 ? Buffer.alloc(0) : createReadStream(file, { end: bytes - 1, highWaterMark: 1 << 20 });
     const at = `${this.#path}/${migration}/files?path=${encodeURIComponent(path)}`;
-    await this.#client.sendBytes(at, content, bytes, signal);
+    await this.#client.sendBytes(at, readPart(file, bytes), bytes, signal);
   }
 
   /** All of its journal was sent: the target opens it while memory is sent. One that is older does so when all is there. */
@@ -68,6 +70,24 @@ export class TargetClient {
     return await this.#client.upgrade(`${this.#path}/${migration}/memory`, memoryProtocol, signal);
   }
 
+  /** How the target is told of checkpoints. */
+  checkpointsOf(migration: MigrationId, signal: AbortSignal): CheckpointTarget {
+    const client = this.#client;
+    const at = ({ checkpoint, path }: CheckpointFile) =>
+      `${this.#path}/${migration}/checkpoints/${checkpoint}/files?path=${encodeURIComponent(path)}`;
+    return {
+      sendFile: (file, from, bytes) => client.sendBytes(at(file), readPart(from, bytes), bytes, signal),
+      async linkFile(file, same) {
+        const named = `&sameCheckpoint=${same.checkpoint}&samePath=${encodeURIComponent(same.path)}`;
+        await client.sendBytes(`${at(file)}${named}`, Buffer.alloc(0), 0, signal);
+      },
+      keep: async (manifest, files) => {
+        const path = `${this.#path}/${migration}/checkpoints/${manifest.number}`;
+        await client.request({ method: "PUT", path, body: { manifest, files }, signal });
+      },
+    };
+  }
+
   async say({ migration, kind }: SourceMessage, final: FinalState | undefined): Promise<TargetAnswer> {
     const body = kind === "final" ? { kind, final } : { kind };
     return await this.#client.request({ method: "POST", path: `${this.#path}/${migration}/messages`, body });
@@ -81,4 +101,20 @@ export class TargetClient {
   async close(): Promise<void> {
     await this.#client.close();
   }
+
+  #isOlder({ format }: MigrationOffer, cause: XenoError): XenoError {
+    const { name } = this.peer;
+    return new XenoError(
+      "offer-unknown",
+      `XenoServer ${name} takes no offers of format ${format}, which checkpoints need: it is older than this one`,
+      {
+        hint: `upgrade ${name}; or publish the checkpoints that are needed, and migrate with --drop-checkpoints`,
+        cause,
+      },
+    );
+  }
+}
+
+function readPart(file: string, bytes: number): Readable | Buffer {
+  return bytes === 0 ? Buffer.alloc(0) : createReadStream(file, { end: bytes - 1, highWaterMark: 1 << 20 });
 }
