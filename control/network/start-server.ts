@@ -4,7 +4,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
-import { apiSocket } from "../../xenod/daemon/run-xeno-server.ts";
+import { apiSocket } from "../../xenod/api/socket-path.ts";
 import { namespacePath } from "../../xenod/links/namespaces.ts";
 import { joinServer, type LocalServer } from "./local-network.ts";
 

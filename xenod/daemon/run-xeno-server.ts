@@ -1,8 +1,8 @@
 /** Xenod as a program: the XenoServer and its API, until a signal or a shutdown. */
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import { serveApi } from "../api/server.ts";
+import { apiSocket } from "../api/socket-path.ts";
 import { loadServerIdentity, serverKeys } from "../identity/tls-identity.ts";
 import { XenoServer, type XenoServerOptions } from "./xeno-server.ts";
 
@@ -21,10 +21,6 @@ export interface ReadyServer {
   readonly port?: number;
   /** What this XenoServer proves to be. */
   readonly publicKey: PublicKeyText;
-}
-
-export function apiSocket(stateDirectory: string): string {
-  return join(stateDirectory, "xenod.sock");
 }
 
 /** Settles when Xenod has ended: by its signal, or because a client shut the XenoServer down. */

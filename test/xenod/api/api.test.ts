@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import test from "ava";
-import { apiSocket, runXenoServer, shutdownServer } from "../../../xenod/daemon/run-xeno-server.ts";
+import { apiSocket } from "../../../xenod/api/socket-path.ts";
+import { runXenoServer, shutdownServer } from "../../../xenod/daemon/run-xeno-server.ts";
 import { findKeeper } from "../../../xenod/file-server/start.ts";
 import { JsonClient } from "../../../xenod/http/json-client.ts";
 import { readStartTime } from "../../../xenod/processes.ts";

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { pino } from "pino";
 import { XenodClient } from "../../../xenod/api/client.ts";
-import { apiSocket, type ReadyServer, runXenoServer } from "../../../xenod/daemon/run-xeno-server.ts";
+import { apiSocket } from "../../../xenod/api/socket-path.ts";
+import { type ReadyServer, runXenoServer } from "../../../xenod/daemon/run-xeno-server.ts";
 import { stopFileServer } from "../../../xenod/file-server/start.ts";
 import { makeStore } from "../published.ts";
 
