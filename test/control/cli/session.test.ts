@@ -56,14 +56,14 @@ test("a session is leased, used, topped up, renewed and ended", async (t) => {
     const resized = await xeno.json("resize", `a/${domain}`, "--memory", "96", "--net", "5000");
     t.like(resized, { now: "128 MiB, 5000 kbit/s", atNextBoot: "96 MiB, 5000 kbit/s" });
     t.is((await xeno.json("session", "top-up", short, "0.50")).orders.length, 2);
-    t.like(await xeno.json("session", "modify", short, "--memory", "256", "--hours", "2"), {
+    t.like(await xeno.json("session", "modify", short, "--memory", "256", "--net", "8", "--hours", "2"), {
       lease: { number: 2, pricePerHour: 256_000 },
     });
     await xeno.json("session", "end", short);
     await poll("the rest to return", async () => (await books.ledger.balance(holder)).held === 0);
     t.is(await state(domain), "gone");
     const [listed] = await xeno.json("session", "ls");
-    t.like(listed, { session: id, xenoserver: address, state: "ended", memoryMiB: 256 });
+    t.like(listed, { session: id, xenoserver: address, state: "ended", memoryMiB: 256, netMbps: 8 });
     const { posted } = await books.ledger.balance(holder);
     t.is(listed.paid, formatMoney(5_000_000 - posted));
     t.is(await serving.end(), 0);

@@ -23,13 +23,13 @@ export interface Subject {
   readonly remains: readonly string[];
   /** Lists the directory of a domain that has ended, without what `prepare` put there. */
   list(directory: string): Promise<string[]>;
-  /** Of one test. Default: 240,000. */
+  /** Of one test. Default: 480,000: a guest under TCG on a busy host takes minutes to boot. */
   readonly deadlineMs?: number;
 }
 
 export function testHypervisor(name: string, subject: Subject): void {
   const hypervisor = subject.open();
-  const { deadlineMs = 240_000 } = subject;
+  const { deadlineMs = 480_000 } = subject;
   const define = (title: string, run: (t: ExecutionContext, signal: AbortSignal) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => {
       t.timeout(deadlineMs);
