@@ -61,10 +61,13 @@ export async function removeStateFile(file: string): Promise<void> {
   await syncDirectory(dirname(file));
 }
 
-/** The names (without `.json`) of the state files of a directory; what a killed writer left is removed. */
-export async function listStateFiles(directory: string): Promise<string[]> {
+/**
+ * The names (without `.json`) of the state files of a directory. What a killed writer left is removed, unless they are another
+ * process's, which may be writing.
+ */
+export async function listStateFiles(directory: string, { isOwn = true } = {}): Promise<string[]> {
   const files = await readdir(directory).catch(() => []);
-  for (const file of files) if (file.endsWith(".tmp")) await rm(join(directory, file), { force: true });
+  for (const file of files) if (isOwn && file.endsWith(".tmp")) await rm(join(directory, file), { force: true });
   return files.filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length));
 }
 

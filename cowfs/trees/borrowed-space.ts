@@ -38,6 +38,9 @@ export interface BorrowedOptions {
   readonly memory?: MemoryChunks;
 }
 
+/** At a time: chunks are at most 1 MiB, and may come along with the answer. */
+const maxAskedChunks = 8;
+
 export class BorrowedSpace implements AddressSpace {
   readonly #treeId: string;
   readonly #chunks: ChunkTable;
@@ -152,10 +155,13 @@ export class BorrowedSpace implements AddressSpace {
   }
 
   #askDemanded(): void {
-    const chunks = [...this.#demanded];
+    const demanded = [...this.#demanded];
     this.#demanded = new Set();
     this.#grouping = undefined;
-    this.#flights.start(chunks, (given) => this.#ask(chunks, AbortSignal.any([given, this.#closing.signal])));
+    while (demanded.length > 0) {
+      const chunks = demanded.splice(0, maxAskedChunks);
+      this.#flights.start(chunks, (given) => this.#ask(chunks, AbortSignal.any([given, this.#closing.signal])));
+    }
   }
 
   /** The chunks that could not be had, and why; never rejects. */

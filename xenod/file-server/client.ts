@@ -1,8 +1,9 @@
-/** A client of the file server's control socket. Waits out a restart of the worker. */
+/** A client of a worker's control socket: the first's, who answers for all. Waits out a restart of the worker. */
 import type { Snapshot } from "../../cowfs/journals/snapshots.ts";
 import { JsonClient } from "../http/json-client.ts";
 import { fileServerFiles } from "./files.ts";
 import type {
+  ExportPlace,
   ExportPreparation,
   ExportSpecification,
   ExportStatus,
@@ -29,11 +30,12 @@ const forkDeadlineMs = 600_000;
 export class FileServerClient {
   readonly #client: JsonClient;
 
-  constructor(stateDirectory: string, patienceMs?: number) {
+  constructor(stateDirectory: string, patienceMs?: number, worker = 0) {
+    const { socket, log } = fileServerFiles(stateDirectory, worker);
     this.#client = new JsonClient({
-      endpoint: { socketPath: fileServerFiles(stateDirectory).socket },
-      server: "the file server",
-      hint: `see ${fileServerFiles(stateDirectory).log}`,
+      endpoint: { socketPath: socket },
+      server: worker === 0 ? "the file server" : `worker ${worker} of the file server`,
+      hint: `see ${log}`,
       patienceMs,
     });
   }
@@ -67,6 +69,11 @@ export class FileServerClient {
 
   getExport(id: string, signal?: AbortSignal): Promise<ExportStatus> {
     return this.#client.request({ method: "GET", path: `/exports/${id}`, signal });
+  }
+
+  /** Of the worker that is asked, and no other. */
+  placeExport(id: string): Promise<ExportPlace> {
+    return this.#client.request({ method: "GET", path: `/exports/${id}/place`, deadlineMs: openDeadlineMs });
   }
 
   /** The guest was reset: its requests are new ones, whatever their numbers. */

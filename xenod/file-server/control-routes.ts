@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { type Static, Type } from "typebox";
-import type { ExportTable } from "./export-table.ts";
+import type { ExportServing } from "./export-serving.ts";
 import type { Precaching } from "./precaching.ts";
 import {
   ExportPreparation,
@@ -21,50 +21,59 @@ type Parameters = Static<typeof Parameters>;
 
 export function addControlRoutes(
   server: FastifyInstance,
-  { table, precaching, status }: { table: ExportTable; precaching: Precaching; status: () => FileServerStatus },
+  {
+    exports,
+    precaching,
+    status,
+  }: { exports: ExportServing; precaching: Precaching; status: () => FileServerStatus | Promise<FileServerStatus> },
 ): void {
   addPrecacheRoutes(server, precaching);
   const schema = { params: Parameters };
   server.get("/status", async () => status());
-  server.get<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => table.status(params.id));
+  server.get<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => exports.getExport(params.id));
+  server.get<{ Params: Parameters }>("/exports/:id/place", { schema }, async ({ params }) =>
+    exports.placeExport(params.id),
+  );
   server.put<{ Params: Parameters; Body: ExportSpecification }>(
     "/exports/:id",
     { schema: { ...schema, body: ExportSpecification } },
-    async ({ params, body }) => table.put(params.id, body),
+    async ({ params, body }) => exports.putExport(params.id, body),
   );
   server.put<{ Params: Parameters; Body: ExportPreparation }>(
     "/exports/:id/preparation",
     { schema: { ...schema, body: ExportPreparation } },
     async ({ params, body }) => {
-      await table.prepare(params.id, body);
+      await exports.prepareExport(params.id, body);
       return {};
     },
   );
   server.delete<{ Params: Parameters }>("/exports/:id", { schema }, async ({ params }) => {
-    await table.delete(params.id);
+    await exports.deleteExport(params.id);
     return {};
   });
-  addSnapshotRoutes(server, table);
+  addSnapshotRoutes(server, exports);
   server.post<{ Body: FollowRequest }>("/follow", { schema: { body: FollowRequest } }, async ({ body }) =>
-    table.follow(body),
+    exports.follow(body),
   );
-  server.post<{ Params: Parameters }>("/exports/:id/hold", { schema }, async ({ params }) => table.hold(params.id));
+  server.post<{ Params: Parameters }>("/exports/:id/hold", { schema }, async ({ params }) =>
+    exports.holdExport(params.id),
+  );
   server.post<{ Params: Parameters }>("/exports/:id/serve", { schema }, async ({ params }) => {
-    await table.serve(params.id);
+    await exports.serveExport(params.id);
     return {};
   });
   server.post<{ Params: Parameters }>("/exports/:id/epoch", { schema }, async ({ params }) =>
-    table.startEpoch(params.id),
+    exports.startEpoch(params.id),
   );
   server.post<{ Params: Parameters; Body: FileToLay[] }>(
     "/exports/:id/files",
     { schema: { ...schema, body: Type.Array(FileToLay, { maxItems: 1000 }) }, bodyLimit: maxFilesBytes },
-    async ({ params, body }) => table.layFiles(params.id, body),
+    async ({ params, body }) => exports.layFiles(params.id, body),
   );
   server.post<{ Params: Parameters; Body: FileExchange }>(
     "/exports/:id/exchange",
     { schema: { ...schema, body: FileExchange }, bodyLimit: maxFilesBytes },
-    async ({ params, body }) => table.exchangeFiles(params.id, body),
+    async ({ params, body }) => exports.exchangeFiles(params.id, body),
   );
 }
 

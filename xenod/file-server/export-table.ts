@@ -1,5 +1,5 @@
 /**
- * The exports of a worker, and the files from which the next worker makes them again.
+ * The exports of a worker, and the files from which the next one of its number makes them again.
  *
  * (F1) An export's file is on stable storage before the export is acknowledged, and gone before its removal is.
  */
@@ -9,17 +9,20 @@ import { isDeepStrictEqual } from "node:util";
 import { XenoError } from "../../cowfs/errors.ts";
 import { holdsJournal } from "../../cowfs/journals/identity.ts";
 import { Journal } from "../../cowfs/journals/journal.ts";
+import type { Snapshot } from "../../cowfs/journals/snapshots.ts";
 import { LockTable } from "../../cowfs/nfs/locks/lock-table.ts";
 import type { Layers } from "../../templates/layers/open-layers.ts";
 import { completeRestack } from "../../templates/overlays/restack-journal.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { listStateFiles, readStateFile, removeStateFile, writeStateFile } from "../state-file.ts";
 import { BootPull } from "./boot-pull.ts";
+import type { ExportServing } from "./export-serving.ts";
 import type { fileServerFiles } from "./files.ts";
 import { findChanged, followUrl } from "./follow-names.ts";
 import type { KeeperChannel } from "./keeper-channel.ts";
 import { PreparedExports } from "./prepared-exports.ts";
 import type {
+  ExportPlace,
   ExportPreparation,
   ExportSpecification,
   ExportStatus,
@@ -29,6 +32,8 @@ import type {
   Followed,
   FollowRequest,
   HeldExport,
+  SnapshotFork,
+  SnapshotReference,
 } from "./protocol.ts";
 import { type ExportContext, type SavedEvents, type SavedExport, ServedExport } from "./served-export.ts";
 
@@ -40,14 +45,16 @@ const prepareDeadlineMs = 100_000;
 export interface ExportTableOptions {
   readonly files: ReturnType<typeof fileServerFiles>;
   readonly layers: Pick<Layers, "open" | "openLive" | "traces" | "resolveUrl">;
-  readonly keeper: KeeperChannel;
+  readonly keeper: Pick<KeeperChannel, "listen" | "release" | "keep">;
+  /** Files of locks whose exports came here: they are taken over, and gone. */
+  readonly adoptedLocks?: readonly string[];
   /** Caps what is brought after a guest's boot. */
   readonly ioErrorAfterMs?: number;
   pace?(bytes: number, signal: AbortSignal): Promise<void>;
   log(text: string): void;
 }
 
-export class ExportTable {
+export class ExportTable implements ExportServing {
   readonly #options: ExportTableOptions;
   readonly #exports = new Map<string, ServedExport>();
   readonly #prepared = new PreparedExports();
@@ -57,7 +64,7 @@ export class ExportTable {
 
   constructor(options: ExportTableOptions) {
     this.#options = options;
-    this.#locks = new LockTable(options.files.locks);
+    this.#locks = new LockTable(options.files.locks, options.adoptedLocks);
   }
 
   /** Takes up the exports of the worker before. They open by themselves. */
@@ -78,7 +85,7 @@ export class ExportTable {
   }
 
   /** What putting it will take is done now, unless it is there. */
-  prepare(id: string, preparation: ExportPreparation): Promise<void> {
+  prepareExport(id: string, preparation: ExportPreparation): Promise<void> {
     return this.#queues.run(id, async () => {
       if (this.#exports.has(id)) return;
       const signal = AbortSignal.timeout(prepareDeadlineMs);
@@ -87,7 +94,7 @@ export class ExportTable {
   }
 
   /** Throws `export-conflict` where another export has the id; the same one again changes nothing. */
-  put(id: string, specification: ExportSpecification): Promise<ExportStatus> {
+  putExport(id: string, specification: ExportSpecification): Promise<ExportStatus> {
     return this.#queues.run(id, async () => {
       const known = this.#exports.get(id);
       if (known !== undefined) {
@@ -113,7 +120,7 @@ export class ExportTable {
   }
 
   /** Missing is fine. */
-  delete(id: string): Promise<void> {
+  deleteExport(id: string): Promise<void> {
     return this.#queues.run(id, async () => {
       const served = this.#exports.get(id);
       if (served === undefined) {
@@ -150,8 +157,8 @@ export class ExportTable {
     return this.#queues.run(id, () => this.#find(id).exchangeFiles(exchange));
   }
 
-  /** Serves nobody until `serve`. Held already, it tells which connections were cut then. */
-  hold(id: string): Promise<HeldExport> {
+  /** Serves nobody until `serveExport`. Held already, it tells which connections were cut then. */
+  holdExport(id: string): Promise<HeldExport> {
     return this.#queues.run(id, async () => {
       const served = this.#find(id);
       const held = served.held ?? { guestPorts: served.guestPorts };
@@ -162,7 +169,7 @@ export class ExportTable {
     });
   }
 
-  serve(id: string): Promise<void> {
+  serveExport(id: string): Promise<void> {
     return this.#queues.run(id, async () => {
       const served = this.#find(id);
       await this.#save(served, { held: undefined });
@@ -175,8 +182,16 @@ export class ExportTable {
     return writeStateFile(this.#options.files.exportFile(id), saved);
   }
 
-  status(id: string): ExportStatus {
+  async getExport(id: string): Promise<ExportStatus> {
     return this.#find(id).status;
+  }
+
+  /** Once what is under way of that export is done. */
+  placeExport(id: string): Promise<ExportPlace> {
+    return this.#queues.run(id, async () => {
+      const journal = this.#exports.get(id)?.specification.journal;
+      return { isHere: journal !== undefined || this.#prepared.has(id), journal };
+    });
   }
 
   list(): ExportStatus[] {
@@ -187,7 +202,7 @@ export class ExportTable {
    * Runs `use` with the journal in a directory: that of the export which has it open, or else opened for this time. Rejects
    * with `journal-unknown`, with `journal-busy` while its export is being opened again, or with what opening it rejects with.
    */
-  useJournal<T>(directory: string, use: (journal: Journal) => Promise<T>): Promise<T> {
+  #useJournal<T>(directory: string, use: (journal: Journal) => Promise<T>): Promise<T> {
     return this.#queueOf(directory, async () => {
       const served = [...this.#exports.values()].find(({ specification }) => specification.journal === directory);
       if (served !== undefined) {
@@ -206,7 +221,27 @@ export class ExportTable {
     });
   }
 
-  /** What opens or closes a journal, or needs it open, runs one after the other. */
+  takeSnapshot({ journal, name }: SnapshotReference): Promise<Snapshot> {
+    return this.#useJournal(
+      journal,
+      async ({ snapshots }) => snapshots.list().find((each) => each.name === name) ?? (await snapshots.take(name)),
+    );
+  }
+
+  listSnapshots(journal: string): Promise<Snapshot[]> {
+    return this.#useJournal(journal, async ({ snapshots }) => snapshots.list());
+  }
+
+  dropSnapshot({ journal, name }: SnapshotReference): Promise<void> {
+    return this.#useJournal(journal, async ({ snapshots }) => {
+      if (snapshots.list().some((each) => each.name === name)) await snapshots.drop(name);
+    });
+  }
+
+  forkSnapshot({ journal, name, fork, lineage }: SnapshotFork): Promise<void> {
+    return this.#useJournal(journal, ({ snapshots }) => snapshots.fork(name, fork, lineage));
+  }
+
   /** Lays a journal over what its names mean now. Rejects with `journal-busy` while an export has it. */
   async follow({ journal, url, lookOnly = false }: FollowRequest): Promise<Followed> {
     const { layers } = this.#options;
@@ -215,7 +250,7 @@ export class ExportTable {
       if (!this.#serves(journal)) await completeRestack(journal);
     });
     if (!holdsJournal(journal)) return { isChanged: false };
-    const isChanged = await this.useJournal(journal, ({ state }) =>
+    const isChanged = await this.#useJournal(journal, ({ state }) =>
       findChanged(layers, [...state.slots.values()], signal),
     );
     if (!isChanged || lookOnly) return { isChanged };
@@ -232,6 +267,7 @@ export class ExportTable {
     return [...this.#exports.values()].some(({ specification }) => specification.journal === journal);
   }
 
+  /** What opens or closes a journal, or needs it open, runs one after the other. */
   #queueOf<T>(journal: string, operation: () => Promise<T>): Promise<T> {
     return this.#queues.run(`journal ${journal}`, operation);
   }

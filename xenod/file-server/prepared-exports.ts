@@ -32,6 +32,10 @@ export class PreparedExports {
     }
   }
 
+  has(id: string): boolean {
+    return this.#layers.has(id);
+  }
+
   /** Once the export has opened them itself, or will not come. */
   async release(id: string): Promise<void> {
     const layers = this.#layers.get(id) ?? [];

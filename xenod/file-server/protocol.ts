@@ -139,6 +139,8 @@ export interface ExportPreparation {
 
 export interface ExportStatus {
   readonly id: string;
+  /** The process that serves it. */
+  readonly process: number;
   /** `failed`: it is being opened again. `held`: its domain is being saved. Meanwhile its clients wait. */
   readonly state: "opening" | "serving" | "held" | "failed" | "closed";
   readonly specification: ExportSpecification;
@@ -169,6 +171,7 @@ export interface HeldExport {
 export interface FileServerStatus {
   readonly name: string;
   readonly keeper: number;
+  /** The first, which answers. */
   readonly worker: number;
   /** Ms since the epoch. */
   readonly started: number;
@@ -176,6 +179,40 @@ export interface FileServerStatus {
   readonly traffic: readonly Traffic[];
   readonly pulled: PullCounters;
 }
+
+/** Of an export, for the worker that answers for all. */
+export interface ExportPlace {
+  /** Whether it is served here, or prepared. */
+  readonly isHere: boolean;
+  readonly journal?: string;
+}
+
+/** See xenostore/pull/borrow-tree.ts; `layout` is the pack map's id. */
+export const ChunkRequest = Type.Object(
+  {
+    layout: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+    chunks: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 64 }),
+  },
+  { additionalProperties: false },
+);
+export type ChunkRequest = Static<typeof ChunkRequest>;
+
+/** What found no room on the disk, and what could not be had. */
+export interface BroughtChunks {
+  readonly kept: readonly { readonly chunk: number; readonly base64: string }[];
+  readonly failed: readonly { readonly chunk: number; readonly error: ErrorBody }[];
+}
+
+export const AheadRequest = Type.Object(
+  {
+    layout: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+    /** All by default. */
+    chunks: Type.Optional(Type.Array(Type.Integer({ minimum: 0 }))),
+    isPaced: Type.Boolean(),
+  },
+  { additionalProperties: false },
+);
+export type AheadRequest = Static<typeof AheadRequest>;
 
 /** Of a deployment that follows its names: see follow-names.ts. */
 export const FollowRequest = Type.Object(
@@ -235,7 +272,9 @@ export interface FileServerConfiguration {
   readonly store: string;
   readonly trustDirectory: string;
   readonly pull?: PullSettings;
-  /** What of the host and its network the guests' `.mount` files may reach. Without it, nothing. */
+  /** How many processes serve the exports. Default: one for each core, up to 8. */
+  readonly workers?: number;
+  /** What of the host and its network the guests' `.mount` files may reach. Without it, nothing; with it, there is one worker. */
   readonly live?: LivePolicy;
 }
 

@@ -192,6 +192,7 @@ export class ServedExport {
     const { checkpointFailure, damagedFiles = [] } = this.journal ?? {};
     return {
       id: this.id,
+      process: process.pid,
       state: this.#state === "serving" && this.held !== undefined ? "held" : this.#state,
       specification: this.specification,
       port: this.#port,

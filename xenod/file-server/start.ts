@@ -11,13 +11,14 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { readStartTime, waitUntilGone } from "../processes.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
 import { FileServerClient } from "./client.ts";
+import { countWorkers } from "./count-workers.ts";
 import { fileServerFiles } from "./files.ts";
 import type { FileServerConfiguration, FileServerStatus } from "./protocol.ts";
 
 const program = new URL("keeper.ts", import.meta.url).pathname;
 /** Two programs of a second of processor time each start, perhaps on a host that is just booting. */
 const startDeadlineMs = 90_000;
-/** The worker gets 10 s to close its journals. */
+/** The workers get 10 s to close its journals. */
 const endDeadlineMs = 15_000;
 
 /** Starts it, or finds it running. Settles once it answers. */
@@ -26,9 +27,10 @@ export async function startFileServer(
   configuration: Omit<FileServerConfiguration, "format">,
 ): Promise<FileServerStatus> {
   const files = fileServerFiles(stateDirectory);
-  // sun_path of unix(7).
-  if (Buffer.byteLength(files.socket) > 107)
-    throw new XenoError("path-too-long", `${files.socket} is too long for a socket`, {
+  // sun_path of unix(7); the last worker's is the longest.
+  const { socket } = fileServerFiles(stateDirectory, countWorkers(configuration) - 1);
+  if (Buffer.byteLength(socket) > 107)
+    throw new XenoError("path-too-long", `${socket} is too long for a socket`, {
       hint: "choose a shorter $XENO_HOME",
     });
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
@@ -69,7 +71,7 @@ export async function findKeeper(stateDirectory: string): Promise<{ pid: number;
   return startTime !== undefined && isKeeper ? { pid, startTime } : undefined;
 }
 
-/** Ends keeper and worker; journals are closed cleanly where the worker still can. The exports' files stay. */
+/** Ends keeper and workers; journals are closed cleanly where a worker still can. The exports' files stay. */
 export async function stopFileServer(stateDirectory: string): Promise<void> {
   const keeper = await findKeeper(stateDirectory);
   if (keeper === undefined) return;

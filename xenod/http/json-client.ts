@@ -135,6 +135,9 @@ export class JsonClient {
       body: sent,
       headers: sent === undefined ? {} : { "content-type": "application/json" },
       signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      // The deadline is the only bound.
+      headersTimeout: 0,
+      bodyTimeout: 0,
     });
     const text = await response.body.text();
     this.#options.onTraffic?.(Buffer.byteLength(sent ?? "") + Buffer.byteLength(text));

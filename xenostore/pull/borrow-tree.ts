@@ -26,11 +26,16 @@ export interface Lender {
     chunks: readonly number[],
     signal: AbortSignal,
   ): Promise<ReadonlyMap<number, Buffer | XenoError>>;
-  /** As `OpenedTree.bringAhead`: `isPaced` keeps it to the rate that all such work of the XenoServer has. */
-  bringAhead(
-    stored: StoredTree,
-    options: { readonly chunks?: readonly number[]; readonly isPaced: boolean; readonly signal: AbortSignal },
-  ): Promise<void>;
+  /** As `OpenedTree.bringAhead`. */
+  bringAhead(stored: StoredTree, options: LentAhead): Promise<void>;
+}
+
+export interface LentAhead {
+  /** All by default. */
+  readonly chunks?: readonly number[];
+  /** At the rate that all such work of the XenoServer has. */
+  readonly isPaced: boolean;
+  readonly signal: AbortSignal;
 }
 
 export interface BorrowOptions {

@@ -3,7 +3,7 @@
  * while. What they have open stays in the cache by their own locks (C1), so that nothing here needs to be remembered over a restart.
  */
 import type { StoredTree } from "../refs/ref.ts";
-import type { Lender } from "./borrow-tree.ts";
+import type { Lender, LentAhead } from "./borrow-tree.ts";
 import type { OpenedTree } from "./open-stored-tree.ts";
 
 export interface LendingOptions {
@@ -31,10 +31,7 @@ export class TreeLending implements Lender {
     return this.#use(stored, ({ tree, bring }) => bring(withinTree(tree, chunks), signal));
   }
 
-  async bringAhead(
-    stored: StoredTree,
-    { chunks, isPaced, signal }: Parameters<Lender["bringAhead"]>[1],
-  ): Promise<void> {
+  async bringAhead(stored: StoredTree, { chunks, isPaced, signal }: LentAhead): Promise<void> {
     const pace = isPaced ? this.#options.pace : undefined;
     await this.#use(stored, ({ tree, bringAhead }) =>
       bringAhead({ chunks: chunks && withinTree(tree, chunks), pace, signal }),

@@ -41,12 +41,13 @@ export class LockTable {
   readonly #log: LockFile | undefined;
   readonly #listeners = new Set<(file: string | undefined) => void>();
 
-  /** `file`: where its locks are kept for the next process. */
-  constructor(file?: string) {
+  /** `file`: where its locks are kept for the next process. `others`: such files of tables that this one takes the place of. */
+  constructor(file?: string, others: readonly string[] = []) {
     if (file === undefined) return;
     const log = new LockFile(file);
     for (const change of log.read()) this.#apply(change);
     this.#log = log;
+    for (const other of others) for (const change of new LockFile(other).read()) this.#change(change);
   }
 
   /** The first lock that keeps an owner from a range. */
