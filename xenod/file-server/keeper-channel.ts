@@ -4,8 +4,7 @@ import type { ErrorBody } from "../http/json-server.ts";
 import type { RawListener } from "../links/listener.ts";
 import type { ListenAddress } from "./protocol.ts";
 
-export type KeeperQuestion = { readonly number: number } & /** The worker's control socket, and which workers run. */
-(
+export type KeeperQuestion = { readonly number: number } /** The worker's control socket, and which workers run. */ & (
   | { readonly kind: "control" }
   /** Another worker is to run; one that does is left as it is. */
   | { readonly kind: "start"; readonly worker: number }

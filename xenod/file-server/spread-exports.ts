@@ -31,6 +31,8 @@ import type {
 } from "./protocol.ts";
 import type { SavedExport } from "./served-export.ts";
 
+/** Until another worker that is being started answers: a second of processor time, perhaps on a host that is just booting. */
+const workerPatienceMs = 90_000;
 /** Shorter than whoever asks how all are waits. */
 const statusDeadlineMs = 1_500;
 
@@ -230,7 +232,7 @@ export class SpreadExports implements ExportServing {
     if (worker === 0) return table;
     const known = this.#clients.get(worker);
     if (known !== undefined) return known;
-    const client = new FileServerClient(stateDirectory, undefined, worker);
+    const client = new FileServerClient(stateDirectory, workerPatienceMs, worker);
     this.#clients.set(worker, client);
     try {
       await keeper.startWorker(worker);

@@ -11,11 +11,12 @@ import { findKeeper, startFileServer, stopFileServer } from "../../../xenod/file
 import { readStartTime, waitUntilGone } from "../../../xenod/processes.ts";
 import { listCachedFiles, treesOf } from "../../../xenostore/pull/cache-files.ts";
 import { verifyCachedTree } from "../../../xenostore/pull/verify-cache.ts";
-import { type Client, connect, nfs } from "../../cowfs/nfs/client.ts";
+import { connect, nfs } from "../../cowfs/nfs/client.ts";
 import { encode } from "../../cowfs/nfs/encoder.ts";
 import { makeFile, mount } from "../../cowfs/nfs/fixture.ts";
 import { attributes } from "../../cowfs/nfs/results.ts";
 import { makeStore, publishFiles } from "../published.ts";
+import { lookup, read, until, write } from "./guest-calls.ts";
 
 async function start(t: ExecutionContext) {
   const published = await makeStore(t);
@@ -38,34 +39,6 @@ async function start(t: ExecutionContext) {
     requirePrivilegedPort: false,
   };
   return { state, client, specification, launch, url, storeDirectory: store };
-}
-
-async function read(client: Client, handle: Buffer, length = 4096): Promise<Buffer> {
-  const results = await client.call(nfs.read, encode().opaque(handle).u64(0).u32(length));
-  if (results.u32() !== 0) throw new Error("READ refused");
-  if (results.u32() === 1) results.raw(84);
-  results.u32();
-  results.u32();
-  return results.opaque();
-}
-
-async function lookup(client: Client, directory: Buffer, name: string): Promise<Buffer> {
-  const results = await client.call(nfs.lookup, encode().opaque(directory).string(name));
-  if (results.u32() !== 0) throw new Error("LOOKUP refused");
-  return results.opaque();
-}
-
-async function write(client: Client, handle: Buffer, offset: number, data: Buffer, xid?: number): Promise<number> {
-  const args = encode().opaque(handle).u64(offset).u32(data.length).u32(0).opaque(data);
-  return (await client.call(nfs.write, args, { xid })).u32();
-}
-
-async function until(t: ExecutionContext, what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 60_000;
-  while (!(await holds())) {
-    if (performance.now() > end) t.fail(`not in time: ${what}`);
-    await delay(20);
-  }
 }
 
 test("an export answers with its layer, takes writes, and says when it was mounted and its init first read", async (t) => {
