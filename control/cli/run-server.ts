@@ -37,6 +37,7 @@ export interface RunFlags extends LiveFlags {
   readonly prefix?: string;
   readonly cacheSize?: number;
   readonly fillRate?: number;
+  readonly workers?: number;
   readonly ioErrorsAfter?: number;
   readonly listen?: HostPort;
   /** On the host's own network. */
@@ -75,6 +76,7 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
         fillBytesPerSecond: flags.fillRate,
         ioErrorAfterMs: seconds(flags.ioErrorsAfter),
       },
+      workers: flags.workers,
       live: livePolicy(flags),
       store: home.store,
       trustDirectory: path.resolve(flags.trust ?? home.keys),

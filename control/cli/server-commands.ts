@@ -44,6 +44,11 @@ export function createServerCommands(): Command {
       "after a guest's boot, bring what it has not read at this rate a second, such as 5M (default: do not)",
       parseBytes,
     )
+    .option(
+      "--workers <n>",
+      "how many processes serve the guests' roots, as they are needed (default: one for each core, up to 8)",
+      parseNumber,
+    )
     .option("--listen <host:port>", "answer the API there too, to those whom the owner `operators` trusts", parseListen)
     .option(
       "--io-errors-after <seconds>",

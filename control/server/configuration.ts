@@ -71,6 +71,14 @@ export const ServerConfiguration = Type.Object(
         description: "After a guest's boot, bring what it has not read at this rate a second, as 5M.",
       }),
     ),
+    workers: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 64,
+        description:
+          "How many processes serve the guests' roots, as they are needed. Default: one for each core, up to 8.",
+      }),
+    ),
     ioErrorsAfter: Type.Optional(
       Type.Integer({
         minimum: 1,

@@ -72,6 +72,8 @@ export interface XenoServerOptions {
    */
   readonly namespace?: string;
   readonly pull?: PullSettings;
+  /** As in FileServerConfiguration. */
+  readonly workers?: number;
   /** What of this host and its network the guests' `.mount` files may reach. Default: nothing. */
   readonly live?: LivePolicy;
   /** Of routable addresses for guests, where there is a namespace. */
@@ -503,8 +505,8 @@ export class XenoServer {
   }
 
   async #startFileServer(): Promise<void> {
-    const { name, stateDirectory, store, trustDirectory, pull, live } = this.options;
-    await startFileServer(stateDirectory, { name, store, trustDirectory, pull, live });
+    const { name, stateDirectory, store, trustDirectory, pull, workers, live } = this.options;
+    await startFileServer(stateDirectory, { name, store, trustDirectory, pull, workers, live });
   }
 
   /** The keeper sees to the worker; nobody but us sees to the keeper. */
