@@ -217,6 +217,11 @@ test("locks outlive their process, and not the boot of the host; their file stay
   const next = new LockTable(kept);
   t.is(next.count, 1);
   t.like(next.findConflict("f", other, wanted), { owner: one });
+  const heir = new LockTable(`${home}/heir`, [kept]);
+  t.is(heir.count, 1);
+  fs.renameSync(kept, `${kept}.gone`);
+  t.like(new LockTable(`${home}/heir`).findConflict("f", other, wanted), { owner: one }, "taken over for good");
+  fs.renameSync(`${kept}.gone`, kept);
   fs.writeFileSync(kept, fs.readFileSync(kept, "latin1").replace(/^[^\n]*/, "another boot"));
   t.is(new LockTable(kept).count, 0);
   const nowhere = new LockTable(`${home}/missing/locks`);
