@@ -1,7 +1,10 @@
 /** One file server whose exports are spread over workers: what one has to do with another, and what not. */
-import { readdir } from "node:fs/promises";
+import { closeSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { waitForLock } from "../../../cowfs/journals/lock.ts";
+import { readersFile } from "../../../cowfs/trees/resident.ts";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
 import { fileServerFiles } from "../../../xenod/file-server/files.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../../../xenod/file-server/start.ts";
@@ -52,12 +55,22 @@ async function start(t: ExecutionContext) {
     });
     return (await client.getExport(id)).process;
   };
-  return { client, state, launch, specify, put, visit, serves };
+  return { client, published, state, launch, specify, put, visit, serves };
 }
 
 async function checkFile(t: ExecutionContext, guest: Client, root: Buffer, file: number): Promise<void> {
   const handle = await lookup(guest, root, `f${file}`);
   t.true((await read(guest, handle, fileBytes)).equals(content(file)), `file ${file}`);
+}
+
+/** The names of the programs that a process has started and that run. */
+async function listChildren(pid: number): Promise<string[]> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const lists = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, "latin1").catch(() => ""));
+  const children = (await Promise.all(lists)).join(" ").split(" ").filter(Boolean);
+  return Promise.all(
+    children.map(async (child) => (await readFile(`/proc/${child}/comm`, "latin1").catch(() => "")).trim()),
+  );
 }
 
 async function kill(pid: number): Promise<void> {
@@ -154,15 +167,20 @@ test("all that can be asked about an export is asked of the worker that has it",
 });
 
 test("(X2) the first worker is killed while another opens an export: it is opened once, where it was begun", async (t) => {
-  const { client, put, visit } = await start(t);
+  const { client, published, state, specify, put, visit } = await start(t);
+  const url = await publishFiles(published, "other", { f0: content(0) });
+  const specification = { ...specify("d"), url };
+  const { layers = [] } = await client.putExport("known", { ...specification, journal: specify("known").journal });
+  await client.deleteExport("known");
   const [a, b] = [await put("a"), await put("b")];
   await put("c");
-  process.kill(b.process, "SIGSTOP");
-  const putting = put("d");
-  // It has chosen once its own exports answer as before: what it was asked first it has passed on.
-  await client.getExport("c");
+  // The second worker waits for its turn with the tree, until we let go of it.
+  const readers = join(treesOf(fileServerFiles(state).cache), layers[0].tree, readersFile);
+  const lock = await waitForLock(readers, "the tree", 60_000);
+  const putting = client.putExport("d", specification);
+  await until(t, "the second worker waits", async () => (await listChildren(b.process)).includes("flock"));
   await kill(a.process);
-  process.kill(b.process, "SIGCONT");
+  closeSync(lock);
   t.is((await putting).process, b.process);
   const { guest, root } = await visit("d");
   await checkFile(t, guest, root, 0);
