@@ -11,7 +11,16 @@ import { UsageError } from "../usage-error.ts";
 import type { Report } from "./inside.ts";
 import { compileClient, readPeerVersions, requireTools } from "./prepare-tools.ts";
 import { formatReport, summarizeReport } from "./report.ts";
-import { type Assignment, type Condition, conditions, fullSize, type Measurement, quickSize, rows } from "./rows.ts";
+import {
+  type Assignment,
+  type Condition,
+  conditions,
+  fullSize,
+  type Measurement,
+  quickSize,
+  rows,
+  severalRow,
+} from "./rows.ts";
 
 export const nfsUsage = "nfs [--quick] [--runs N] [--seconds S] [--rows a,b] [--profile DIRECTORY] [--json]";
 
@@ -144,7 +153,7 @@ function readFlags(options: string[]): NfsFlags {
       throw new UsageError(`--runs is a number from 1 to ${maxRuns}`);
     const seconds = Number(values.seconds ?? (isQuick ? 0.3 : 1));
     if (!(seconds >= 0.01 && seconds <= maxSeconds)) throw new UsageError(`--seconds is a number up to ${maxSeconds}`);
-    const known = rows.map(({ name }) => name);
+    const known = [...rows.map(({ name }) => name), severalRow];
     const wanted = values.rows?.split(",") ?? known;
     const unknown = wanted.find((name) => !known.includes(name));
     if (unknown !== undefined) throw new UsageError(`there is no row '${unknown}'; there are ${known.join(", ")}`);

@@ -9,10 +9,11 @@ import os from "node:os";
 import { join } from "node:path";
 import { describeError } from "../../control/cli/describe-error.ts";
 import { runChild } from "./child.ts";
-import { measure } from "./measure.ts";
+import { measureTogether } from "./measure.ts";
 import { publishData } from "./publish-data.ts";
-import type { Assignment, Condition, Measurement } from "./rows.ts";
+import { type Assignment, type Condition, type Measurement, severalRow } from "./rows.ts";
 import { type Server, type ServerPlace, startGanesha, startOurs, startRpcbind } from "./servers.ts";
+import { compareSeveral } from "./several-exports.ts";
 
 const diskImageBytes = 4 * 2 ** 30;
 /** Files that are removed on a disk, where each may take milliseconds. */
@@ -65,6 +66,18 @@ async function run(assignment: Assignment): Promise<void> {
   for (const condition of assignment.conditions)
     for (let repetition = 1; repetition <= assignment.repetitions; repetition++)
       await compare(context, condition, repetition);
+  if (assignment.rows.includes(severalRow))
+    for (let repetition = 1; repetition <= assignment.repetitions; repetition++)
+      await compareExports(context, join(memory, "several"), repetition);
+}
+
+async function compareExports(context: Context, directory: string, repetition: number): Promise<void> {
+  const { assignment, client, logs, home, url } = context;
+  await mkdir(directory);
+  const load = { client, seconds: assignment.seconds, size: assignment.size, logs };
+  const tellMeasurement = (measurement: Measurement) => report({ kind: "measurement", measurement });
+  await compareSeveral({ directory, home, url, repetition, load, tell, report: tellMeasurement });
+  await rm(directory, { recursive: true });
 }
 
 interface Context {
@@ -79,6 +92,7 @@ interface Context {
 /** Both servers side by side, each row on one and then on the other, in an order that alternates. */
 async function compare(context: Context, condition: Condition, repetition: number): Promise<void> {
   const { assignment, client, logs } = context;
+  if (!condition.rows.some(({ name }) => assignment.rows.includes(name))) return;
   const core = condition.isPinned ? os.availableParallelism() - 1 : undefined;
   await using cleanup = new AsyncDisposableStack();
   const directory = await makeStorage(context, condition, cleanup);
@@ -98,8 +112,8 @@ async function compare(context: Context, condition: Condition, repetition: numbe
       tell(`${condition.name}, ${repetition}/${assignment.repetitions}: ${row.title}, depth ${depth}`);
       const order = turn++ % 2 === 0 ? servers : servers.toReversed();
       for (const server of order) {
-        const load = { client, row: row.name, depth, seconds: assignment.seconds, size, core, logs };
-        const measured = await measure(server, load);
+        const load = { client, row: row.name, depth, seconds: assignment.seconds, size, logs };
+        const measured = await measureTogether([{ server, core }], load);
         const what = { condition: condition.name, row: row.name, depth, server: server.name, repetition };
         report({ kind: "measurement", measurement: { ...what, ...measured } });
       }

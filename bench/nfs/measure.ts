@@ -1,4 +1,4 @@
-/** One measurement: one row at one depth against one server. */
+/** One measurement: one row at one depth against one server, or against several at once. */
 import { join } from "node:path";
 import { readProcessorSeconds, startChild } from "./child.ts";
 import type { DataSize } from "./rows.ts";
@@ -11,26 +11,38 @@ export interface Load {
   readonly depth: number;
   readonly seconds: number;
   readonly size: DataSize;
-  readonly core: number | undefined;
   readonly logs: string;
 }
 
-/** Rejects with `benchmark-process` when the server gave one wrong answer. */
-export async function measure(server: Server, load: Load) {
+export interface Target {
+  readonly server: Server;
+  /** The client's. */
+  readonly core: number | undefined;
+}
+
+/** The sum of all, whose loads begin together. Rejects with `benchmark-process` when a server gave one wrong answer. */
+export async function measureTogether(targets: readonly Target[], load: Load) {
+  const clients = targets.map((target) => startClient(target, load));
+  const pids = [...new Set(targets.map(({ server }) => server.pid))];
+  const readProcessors = () => pids.reduce((sum, pid) => sum + readProcessorSeconds(pid), 0);
+  try {
+    for (const client of clients) await client.readLine();
+    const before = readProcessors();
+    for (const client of clients) client.tell("go");
+    const results = await Promise.all(clients.map(async (client) => (await client.readLine()).split(" ").map(Number)));
+    const processorSeconds = readProcessors() - before;
+    for (const client of clients) await client.readLine();
+    const seconds = Math.max(...results.map(([, , took]) => took));
+    const sum = (index: number) => results.reduce((total, result) => total + result[index], 0);
+    return { units: sum(0), bytes: sum(1), seconds, processorSeconds };
+  } finally {
+    for (const client of clients) await client.end();
+  }
+}
+
+function startClient({ server, core }: Target, load: Load) {
   const { names, dataBytes, bigBytes } = load.size;
   const where = ["127.0.0.1", server.nfsPort, server.mountPort, server.path];
   const words = [load.client, "run", ...where, load.row, load.depth, load.seconds, names, dataBytes, bigBytes];
-  const log = join(load.logs, `client-${server.name}.log`);
-  const client = startChild(words.map(String), log, load.core);
-  try {
-    await client.readLine();
-    const before = readProcessorSeconds(server.pid);
-    client.tell("go");
-    const [units, bytes, seconds] = (await client.readLine()).split(" ").map(Number);
-    const processorSeconds = readProcessorSeconds(server.pid) - before;
-    await client.readLine();
-    return { units, bytes, seconds, processorSeconds };
-  } finally {
-    await client.end();
-  }
+  return startChild(words.map(String), join(load.logs, `client-${server.name}.log`), core);
 }

@@ -2,7 +2,15 @@
 import { formatTable } from "../../control/cli/output.ts";
 import { formatMachine, type Machine } from "../machine.ts";
 import { describeSamples } from "../statistics.ts";
-import { type Condition, type DataSize, type Measurement, type Row, rows } from "./rows.ts";
+import {
+  arrangements,
+  type Condition,
+  type DataSize,
+  type Measurement,
+  type Row,
+  rows,
+  severalCondition,
+} from "./rows.ts";
 
 export interface NfsReport {
   readonly machine: Machine;
@@ -82,7 +90,30 @@ export function formatReport(report: NfsReport): string {
     const these = lines.filter(({ condition }) => condition === name);
     if (these.length > 0) text.push("", `${name}:`, formatTable(these.map(formatLine)).trimEnd());
   }
+  const several = formatSeveral(report.measurements);
+  if (several.length > 0)
+    text.push("", `${severalCondition}, depth 16 each; µs of the servers:`, formatTable(several).trimEnd());
   return `${text.join("\n")}\n`;
+}
+
+/** All exports of an arrangement together; in brackets, times the first. */
+function formatSeveral(measurements: readonly Measurement[]) {
+  const these = measurements.filter(({ condition }) => condition === severalCondition);
+  const measuredRows = rows.filter(({ name }) => these.some((one) => one.row === name));
+  const known = new Map<string, number>();
+  return arrangements.flatMap(({ name }) => {
+    const cells: Record<string, string> = {};
+    for (const row of measuredRows) {
+      const ours = these.filter((one) => one.row === row.name && one.server === name);
+      const side = summarizeSide(row, ours);
+      if (side === undefined) continue;
+      if (!known.has(row.name)) known.set(row.name, side.speed);
+      const times = (side.speed / known.get(row.name)!).toFixed(2);
+      cells[row.title] = `${formatSpeed(row, side.speed)} (${times})`;
+      cells[`${row.title} µs`] = side.processorMicroseconds.toPrecision(3);
+    }
+    return Object.keys(cells).length === 0 ? [] : [{ arrangement: name, ...cells }];
+  });
 }
 
 function formatLine({ row, depth, ours, peer, times, goal }: Line) {

@@ -57,6 +57,31 @@ export const conditions: readonly Condition[] = [
   { name: "disk, peer async", storage: "disk", peerSyncs: false, isPinned: true, rows: diskRows },
 ];
 
+export const severalRow = "several";
+export const severalCondition = "several exports";
+
+/** What of several-exports.ts runs where. */
+export interface Arrangement {
+  readonly name: string;
+  /** 0: without a file server, one export in one process, as before there were several workers. */
+  readonly workers: 0 | 1 | 2;
+  /** The exports that are loaded, and the core of each one's load. */
+  readonly loads: readonly { readonly export: 0 | 1; readonly core: 0 | 1 }[];
+  /** By worker. */
+  readonly cores: readonly (0 | 1)[];
+}
+
+const here = (id: 0 | 1, core: 0 | 1) => ({ export: id, core });
+/** The first is what the others are compared with. */
+export const arrangements: readonly Arrangement[] = [
+  { name: "1 export, alone in its process; 1 core", workers: 0, loads: [here(0, 0)], cores: [0] },
+  { name: "1 export, first worker; 1 core", workers: 1, loads: [here(0, 0)], cores: [0] },
+  { name: "1 export, second worker; 1 core", workers: 2, loads: [here(1, 0)], cores: [1, 0] },
+  { name: "2 exports, 1 worker; 1 core", workers: 1, loads: [here(0, 0), here(1, 0)], cores: [0] },
+  { name: "2 exports, 1 worker; loads on a 2nd core", workers: 1, loads: [here(0, 1), here(1, 1)], cores: [0] },
+  { name: "2 exports, 2 workers; 2 cores", workers: 2, loads: [here(0, 0), here(1, 1)], cores: [0, 1] },
+];
+
 /** What the command asks of the process inside the namespaces. */
 export interface Assignment {
   /** Where data, journals and logs go: a directory on disk, over which a tmpfs may be mounted. */

@@ -1,6 +1,6 @@
 import test from "ava";
 import { formatReport, type NfsReport, summarize } from "../../../bench/nfs/report.ts";
-import { conditions, type Measurement, quickSize } from "../../../bench/nfs/rows.ts";
+import { arrangements, conditions, type Measurement, quickSize, severalCondition } from "../../../bench/nfs/rows.ts";
 
 const machine = { processor: "P", cores: 2, memoryMiB: 1024, kernel: "6", node: "24", qemu: "7", load: 0 };
 const [pinned] = conditions;
@@ -59,4 +59,13 @@ test("the table says whether each goal was met, and that a quick run shows nothi
   const text = formatReport(reportOf([measured("xeno", "getattr", 300, 1), measured("ganesha", "getattr", 100, 1)]));
   t.regex(text, /quick run/);
   t.regex(text, /GETATTR +1 +300\/s +100\/s +3\.00 +1\.4 +yes/);
+});
+
+test("several exports are compared with one that is alone in its process", (t) => {
+  const of = (server: string, units: number) => ({
+    ...measured(server, "getattr", units, 1, 0.01),
+    condition: severalCondition,
+  });
+  const text = formatReport(reportOf([of(arrangements[0].name, 1000), of(arrangements.at(-1)!.name, 1900)]));
+  t.regex(text, /2 exports, 2 workers; 2 cores\s+1900\/s \(1\.90\)\s+5\.26/);
 });
