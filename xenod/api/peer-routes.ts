@@ -7,7 +7,7 @@ import type { TargetEnd } from "../daemon/migrations/target-end.ts";
 import {
   CheckpointFileQuery,
   CheckpointParameters,
-  FinalState,
+  JournalEnd,
   journalFilePattern,
   KeptCheckpoint,
   MigrationOffer,
@@ -46,11 +46,11 @@ export function addPeerRoutes(api: FastifyInstance, target: TargetEnd): void {
       return {};
     },
   );
-  api.put<{ Params: ReceptionParameters; Body: FinalState }>(
+  api.put<{ Params: ReceptionParameters; Body: JournalEnd }>(
     "/v1/peers/:server/receptions/:migration/journal",
-    { schema: { summary: "Say that its journal is there", params: ReceptionParameters, body: FinalState }, bodyLimit },
+    { schema: { summary: "Send the end of its journal", params: ReceptionParameters, body: JournalEnd }, bodyLimit },
     async ({ params: { server, migration }, body }) => {
-      await target.openRoot(server, migration, body);
+      await target.endJournal(server, migration, body);
       return {};
     },
   );

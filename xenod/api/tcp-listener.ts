@@ -33,6 +33,8 @@ export interface TcpListener {
 
 const maxConnections = 512;
 const handshakeTimeoutMs = 10_000;
+/** Of a connection that asks nothing for a while: a hand-over between XenoServers does not wait for handshakes. */
+const idleMs = 30_000;
 const headersTimeoutMs = 20_000;
 
 /** Rejects with `listen-failed`. */
@@ -48,6 +50,7 @@ export async function listenOnTcp(listening: TcpListening): Promise<TcpListener>
     secureOptions: constants.SSL_OP_NO_TICKET,
     handshakeTimeout: handshakeTimeoutMs,
     headersTimeout: headersTimeoutMs,
+    keepAliveTimeout: idleMs,
   });
   server.maxConnections = maxConnections;
   server.on("request", (request, response) => {

@@ -12,7 +12,7 @@ import type { IncomingMigration } from "../../migration/ends/migration-ends.ts";
 import { CheckpointReceiver } from "../../migration/journal/receive-checkpoints.ts";
 import { completeJournal, receiveFile } from "../../migration/journal/receive-journal.ts";
 import type { CheckpointFile } from "../../migration/journal/send-checkpoints.ts";
-import type { FinalState, KeptCheckpoint, MigrationOffer } from "../../migration/peers/messages.ts";
+import type { FinalState, JournalEnd, KeptCheckpoint, MigrationOffer } from "../../migration/peers/messages.ts";
 import type { MigrationId } from "../../migration/protocol/messages.ts";
 import { admissionQueue } from "../deployment.ts";
 import type { DomainRecord } from "../domain-record.ts";
@@ -81,10 +81,19 @@ export class DomainReceiver {
   }
 
   /** A file of the journal, on stable storage when it settles. */
-  async receiveFile(from: string, migration: MigrationId, path: string, content: Readable): Promise<void> {
+  async receiveFile(from: string, migration: MigrationId, path: string, content: Readable | Buffer): Promise<void> {
     const { record, reception, arriving } = this.#find(from, migration);
     await receiveFile(this.#context.host.records.journalOf(record), path, content, arriving);
     this.#receptions.touch(reception);
+  }
+
+  /** Files of the journal that came in one message. */
+  async takeSmallFiles({ incoming }: Reception, small: JournalEnd["small"]): Promise<void> {
+    const { from, migration } = incoming;
+    const receiving = small.map(({ path, content }) =>
+      this.receiveFile(from, migration, path, Buffer.from(content, "base64")),
+    );
+    for (const outcome of await Promise.allSettled(receiving)) if (outcome.status === "rejected") throw outcome.reason;
   }
 
   /** A file of a checkpoint that comes with it: its content, or one that is here already. */

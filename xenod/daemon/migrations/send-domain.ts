@@ -71,7 +71,7 @@ export async function sendDomain(
   const history = dropCheckpoints ? [] : await listHistory(context.host, record);
   const target = new TargetClient(context.host.name, to, await context.identity());
   try {
-    const offer = describeOffer(record, await domain.platform(), history.length > 0);
+    const offer = describeOffer(record, await domain.platform());
     const end = await beginMigration(context, record, offer, target, onStep, signal);
     try {
       await onStep("offered");
@@ -181,9 +181,10 @@ async function sendRest(
     const { guestPorts } = await host.fileServer.holdExport(name);
     await onStep("cut");
     const { bootEpoch } = await host.fileServer.getExport(name);
-    const final = { files: await journal.finish(), bootEpoch, guestPorts: [...guestPorts] };
+    const { files, small } = await journal.finish();
+    const final = { files, bootEpoch, guestPorts: [...guestPorts] };
     await onStep("journal sent");
-    await target.openRoot(end.outgoing.migration, final, signal);
+    await target.endJournal(end.outgoing.migration, { final, small }, signal);
     await onStep("root open");
     await untilAborted(sent, signal);
     return final;

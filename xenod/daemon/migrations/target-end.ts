@@ -12,7 +12,7 @@ import { XenoError } from "../../../cowfs/errors.ts";
 import { describeError } from "../../http/json-server.ts";
 import type { Domain } from "../../hypervisors/hypervisor.ts";
 import type { IncomingMigration } from "../../migration/ends/migration-ends.ts";
-import type { FinalState, SourceSays, TargetAnswer } from "../../migration/peers/messages.ts";
+import type { JournalEnd, SourceSays, TargetAnswer } from "../../migration/peers/messages.ts";
 import type { MigrationId, TargetMessage } from "../../migration/protocol/messages.ts";
 import { hearSource, remindSource, restartTarget, type TargetAction } from "../../migration/protocol/target.ts";
 import { readBootId } from "../../processes.ts";
@@ -40,13 +40,14 @@ export class TargetEnd {
   }
 
   /**
-   * The guest is stopped at its source and all of its journal is here: it is opened while the rest of its memory comes. Nothing
-   * is decided by that: `final` says the same again. Throws `reception-unknown`, or why it cannot be.
+   * The guest is stopped at its source and all of its journal is here with this: it is opened while the rest of its memory comes.
+   * Nothing is decided by that: `final` says the same again. Throws `reception-unknown`, or why it cannot be.
    */
-  async openRoot(from: string, migration: MigrationId, final: FinalState): Promise<void> {
+  async endJournal(from: string, migration: MigrationId, { final, small }: JournalEnd): Promise<void> {
     const reception = this.#receptions.find(from, migration);
     await this.#context.host.queues.run(reception.incoming.domain, async () => {
       this.#receptions.requireUnknown(reception);
+      await this.receiver.takeSmallFiles(reception, small);
       await this.receiver.openRoot(reception, final);
       this.#receptions.requireUnknown(reception);
     });

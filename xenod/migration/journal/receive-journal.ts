@@ -6,7 +6,7 @@
 import { createWriteStream } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
 import { syncDirectory } from "../../state-file.ts";
@@ -28,7 +28,7 @@ const maxFileBytes = 2 ** 42;
 export async function receiveFile(
   directory: string,
   path: string,
-  content: Readable,
+  content: Readable | Buffer,
   { signal, onPiece }: Arriving,
 ): Promise<void> {
   requireJournalPath(path);
@@ -48,7 +48,12 @@ export async function receiveFile(
   try {
     // Not written over: a checkpoint may share it.
     await rm(file, { force: true });
-    await pipeline(content, counted, createWriteStream(file, { mode: 0o600, flush: true }), { signal });
+    await pipeline(
+      Buffer.isBuffer(content) ? Readable.from([content]) : content,
+      counted,
+      createWriteStream(file, { mode: 0o600, flush: true }),
+      { signal },
+    );
   } catch (cause) {
     if (cause instanceof XenoError || signal.aborted) throw cause;
     throw new XenoError("reception-failed", `cannot write ${path} of the journal: ${(cause as Error).message}`, {

@@ -22,7 +22,7 @@ const Address = Type.String({ maxLength: 15 });
 /** What is beyond is opened when the journal is here. */
 const maxLayers = 256;
 
-/** The newest that this XenoServer takes. 2: checkpoints come with it. An offer has the least format that can say it. */
+/** Of this XenoServer's offers, and the newest that it takes. 2: with checkpoints, and the journal's end in one message. */
 export const offerFormat = 2;
 
 /** A domain that is to be received: all that it takes to make it again. */
@@ -41,7 +41,7 @@ export const MigrationOffer = Type.Object(
     /** The routable address that the guest believes to be its own. */
     guestAddress: Type.Optional(Address),
     restarts: Type.Optional(Count),
-    /** With format 2: its checkpoints come with it, and the next one's number is past this. */
+    /** Those that come with it: the next one's number is past this. */
     checkpoints: Type.Optional(Count),
     /** Ms since the epoch, by `DeploymentStep`. */
     steps: Type.Record(Type.String({ pattern: "^[a-zA-Z]{1,20}$" }), Count, { maxProperties: 16 }),
@@ -72,6 +72,22 @@ export const FinalState = Type.Object(
   { additionalProperties: false },
 );
 export type FinalState = Static<typeof FinalState>;
+
+/** All of the journal has been sent, but for what is here. */
+export const JournalEnd = Type.Object(
+  {
+    final: FinalState,
+    small: Type.Array(
+      Type.Object(
+        { path: Type.String({ pattern: journalFilePattern }), content: Type.String({ maxLength: 2 ** 22 }) },
+        { additionalProperties: false },
+      ),
+      { maxItems: maxJournalFiles },
+    ),
+  },
+  { additionalProperties: false },
+);
+export type JournalEnd = Static<typeof JournalEnd>;
 
 export const SourceSays = Type.Object(
   {
@@ -128,15 +144,14 @@ export interface TargetAnswer {
 /** What a connection is upgraded to that carries a guest's memory. */
 export const memoryProtocol = "xeno-memory";
 
-/** `withHistory`: its checkpoints come with it. */
-export function describeOffer(record: DomainRecord, platform: string, withHistory: boolean): MigrationOffer {
+export function describeOffer(record: DomainRecord, platform: string): MigrationOffer {
   const { name, deployment, task, overlayTree, kernelTree, layers, restarts, steps } = record;
   const guestAddress = record.guestAddress ?? record.address;
   return {
-    ...{ format: withHistory ? 2 : 1, domain: name, deployment, task, overlayTree, kernelTree, platform, steps },
+    ...{ format: offerFormat, domain: name, deployment, task, overlayTree, kernelTree, platform, steps },
     ...(layers !== undefined && { layers: layers.slice(0, maxLayers) }),
     ...(restarts !== undefined && { restarts }),
-    ...(withHistory && { checkpoints: record.checkpoints }),
+    ...(record.checkpoints !== undefined && { checkpoints: record.checkpoints }),
     ...(guestAddress !== undefined && { guestAddress }),
   };
 }

@@ -6,7 +6,13 @@ import { JsonClient } from "../../http/json-client.ts";
 import type { TlsIdentity } from "../../identity/tls-identity.ts";
 import type { CheckpointFile, CheckpointTarget } from "../journal/send-checkpoints.ts";
 import type { MigrationId, SourceMessage } from "../protocol/messages.ts";
-import { type FinalState, type MigrationOffer, memoryProtocol, type TargetAnswer } from "./messages.ts";
+import {
+  type FinalState,
+  type JournalEnd,
+  type MigrationOffer,
+  memoryProtocol,
+  type TargetAnswer,
+} from "./messages.ts";
 import type { Peer } from "./peer.ts";
 
 /** The target makes a link, a kernel and an export meanwhile, on a busy host. */
@@ -36,9 +42,7 @@ export class TargetClient {
   async offer(offer: MigrationOffer, signal: AbortSignal): Promise<MigrationId> {
     const request = { method: "POST", path: this.#path, body: offer, signal } as const;
     const { migration } = await this.#client.request<{ migration: MigrationId }>(request).catch((error) => {
-      throw offer.format > 1 && error instanceof XenoError && offerUnknown.has(error.code)
-        ? this.#isOlder(offer, error)
-        : error;
+      throw error instanceof XenoError && offerUnknown.has(error.code) ? this.#isOlder(offer, error) : error;
     });
     if (!/^[0-9a-f-]{36}$/.test(migration))
       throw new XenoError("answer-unknown", `${this.peer.name} names no migration`);
@@ -57,12 +61,9 @@ export class TargetClient {
     await this.#client.sendBytes(at, readPart(file, bytes), bytes, signal);
   }
 
-  /** All of its journal was sent: the target opens it while memory is sent. One that is older does so when all is there. */
-  async openRoot(migration: MigrationId, final: FinalState, signal: AbortSignal): Promise<void> {
-    const request = { method: "PUT", path: `${this.#path}/${migration}/journal`, body: final, signal } as const;
-    await this.#client.request(request).catch((error) => {
-      if (!(error instanceof XenoError && error.code === "route-unknown")) throw error;
-    });
+  /** The rest of its journal: the target opens it while memory is sent. */
+  async endJournal(migration: MigrationId, body: JournalEnd, signal: AbortSignal): Promise<void> {
+    await this.#client.request({ method: "PUT", path: `${this.#path}/${migration}/journal`, body, signal });
   }
 
   /** Settles when the target takes it. */
@@ -106,11 +107,8 @@ export class TargetClient {
     const { name } = this.peer;
     return new XenoError(
       "offer-unknown",
-      `XenoServer ${name} takes no offers of format ${format}, which checkpoints need: it is older than this one`,
-      {
-        hint: `upgrade ${name}; or publish the checkpoints that are needed, and migrate with --drop-checkpoints`,
-        cause,
-      },
+      `XenoServer ${name} takes no offers of format ${format}: it is older than this one`,
+      { hint: `upgrade ${name} first`, cause },
     );
   }
 }
