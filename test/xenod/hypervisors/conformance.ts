@@ -271,6 +271,19 @@ export function testHypervisor(name: string, subject: Subject): void {
     if ((await found.state()) === "paused") await found.unpause();
     await runs(t, found, shell);
 
+    // Who waits for its memory is called off before any comes: nothing of it is left.
+    const calledOff = new AbortController();
+    const asked = Promise.withResolvers<void>();
+    const never = () => {
+      asked.resolve();
+      return once(calledOff.signal, "abort").then(() => Promise.reject(calledOff.signal.reason));
+    };
+    const waiting = hypervisor.receive(there, never, platform, calledOff.signal);
+    await Promise.race([asked.promise, waiting]);
+    calledOff.abort(new Error("called off"));
+    await t.throwsAsync(waiting, { message: "called off" });
+    t.is(await subject.open().find("there", there.directory), undefined);
+
     const { from, to } = await connectPair(t);
     const receiving = hypervisor.receive(there, async () => to, platform, signal);
     const moving = await found.migrate(from, signal);

@@ -33,15 +33,22 @@ interface MigrationStatus {
   readonly "error-desc"?: string;
 }
 
+export interface TransferOptions {
+  readonly isLive: boolean;
+  readonly signal: AbortSignal;
+  /** Of a guest that is to stand still for all of it: called when everything else is ready. Default: it does already. */
+  stop?(): Promise<void>;
+}
+
 /** Rejects where QEMU does not begin; then everything is as before. */
 export async function beginTransfer(
   name: string,
   directory: string,
   execute: Execute,
   to: Writable,
-  { isLive, signal }: { isLive: boolean; signal: AbortSignal },
+  { isLive, signal, stop = async () => {} }: TransferOptions,
 ): Promise<OutgoingMigration> {
-  const socket = await connectQemu(directory, execute, isLive, signal);
+  const socket = await connectQemu(directory, execute, isLive, stop, signal);
   const sent = pipeline(socket, to, { signal });
   // Looked at when QEMU has ended.
   sent.catch(() => {});
@@ -109,7 +116,13 @@ export async function callOffTransfer(execute: Execute): Promise<void> {
   while (!endStates.has((await readStatus()) ?? "") && performance.now() < end) await delay(pollMs);
 }
 
-async function connectQemu(directory: string, execute: Execute, isLive: boolean, signal: AbortSignal): Promise<Socket> {
+async function connectQemu(
+  directory: string,
+  execute: Execute,
+  isLive: boolean,
+  stop: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<Socket> {
   const path = join(domainFiles(directory).emptyRoot, "memory.sock");
   await rm(path, { force: true });
   const server = createServer({ pauseOnConnect: true });
@@ -120,6 +133,7 @@ async function connectQemu(directory: string, execute: Execute, isLive: boolean,
     const pause = { capability: "pause-before-switchover", state: isLive };
     await execute("migrate-set-capabilities", { capabilities: [pause] });
     await execute("migrate-set-parameters", { "max-bandwidth": unlimited, "downtime-limit": downtimeMs });
+    await stop();
     const within = AbortSignal.any([signal, AbortSignal.timeout(connectDeadlineMs)]);
     const connected = once(server, "connection", { signal: within });
     connected.catch(() => {});

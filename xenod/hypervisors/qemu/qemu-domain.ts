@@ -132,18 +132,22 @@ export class QemuDomain implements Domain {
    * `npm run soak -- stores` with 7.2.22: every live move lost stores, in up to all of 64 pages; no stopped one did.
    */
   async #migrateStopped(to: Duplex, signal: AbortSignal): Promise<OutgoingMigration> {
-    await this.pause();
+    let isStopped = false;
+    const stop = async () => {
+      isStopped = true;
+      await this.pause();
+    };
     /** (H4) */
     const orGoOn = async <T>(act: () => Promise<T>): Promise<T> => {
       try {
         return await act();
       } catch (error) {
-        await this.unpause();
+        if (isStopped) await this.unpause();
         throw error;
       }
     };
     const transfer = await orGoOn(() =>
-      beginTransfer(this.name, this.#directory, this.#execute, to, { isLive: false, signal }),
+      beginTransfer(this.name, this.#directory, this.#execute, to, { isLive: false, signal, stop }),
     );
     return {
       stopped: async () => {},
