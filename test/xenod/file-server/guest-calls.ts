@@ -37,10 +37,13 @@ export async function write(
   return (await client.call(nfs.write, args, { xid })).u32();
 }
 
+/** Whatever keeps it from being told meanwhile: a worker that is started again may take longer than a request has. */
 export async function until(t: ExecutionContext, what: string, holds: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + 120_000;
-  while (!(await holds())) {
-    if (performance.now() > end) t.fail(`not in time: ${what}`);
+  for (;;) {
+    const said = await holds().catch((error) => error as Error);
+    if (said === true) return;
+    if (performance.now() > end) t.fail(`not in time: ${what}: ${said}`);
     await delay(100);
   }
 }

@@ -79,51 +79,54 @@ async function kill(pid: number): Promise<void> {
   await waitUntilGone(pid, started, 60_000);
 }
 
-test("two exports of a tree that is pulled as it is read are served by two workers; each is killed, and the other's guest notices nothing", async (t) => {
-  const { client, state, put, visit, serves } = await start(t);
-  const [{ process: first }, { process: second }] = [await put("a"), await put("b")];
-  t.is(first, (await client.status()).worker);
-  t.not(second, first);
-  const [a, b] = [await visit("a"), await visit("b")];
-  const half = fileCount / 2;
-  const readHalf = async ({ guest, root }: typeof a) => {
-    for (let file = 0; file < half; file++) await checkFile(t, guest, root, file);
-  };
-  await Promise.all([readHalf(a), readHalf(b)]);
-  const { pulled } = await client.status();
-  t.true(pulled.demandedBytes > 0 && pulled.demandedBytes < contentBytes, "each chunk is fetched once");
+test.serial(
+  "two exports of a tree that is pulled as it is read are served by two workers; each is killed, and the other's guest notices nothing",
+  async (t) => {
+    const { client, state, put, visit, serves } = await start(t);
+    const [{ process: first }, { process: second }] = [await put("a"), await put("b")];
+    t.is(first, (await client.status()).worker);
+    t.not(second, first);
+    const [a, b] = [await visit("a"), await visit("b")];
+    const half = fileCount / 2;
+    const readHalf = async ({ guest, root }: typeof a) => {
+      for (let file = 0; file < half; file++) await checkFile(t, guest, root, file);
+    };
+    await Promise.all([readHalf(a), readHalf(b)]);
+    const { pulled } = await client.status();
+    t.true(pulled.demandedBytes > 0 && pulled.demandedBytes < contentBytes, "each chunk is fetched once");
 
-  // The second: its guest repeats what it was not answered, and goes on; the first's connection stands.
-  const note = await makeFile(b.guest, b.root, "note");
-  t.is(await write(b.guest, note, 0, Buffer.from("acknowledged"), 77), 0);
-  await kill(second);
-  await checkFile(t, a.guest, a.root, 0);
-  const again = await serves("b", (process) => process !== second);
-  t.is((await client.status()).worker, first);
-  const back = await visit("b");
-  t.is(await write(back.guest, note, 0, Buffer.from("acknowledged"), 77), 0);
-  t.is((await read(back.guest, note)).toString(), "acknowledged");
-  await readHalf(back);
+    // The second: its guest repeats what it was not answered, and goes on; the first's connection stands.
+    const note = await makeFile(b.guest, b.root, "note");
+    t.is(await write(b.guest, note, 0, Buffer.from("acknowledged"), 77), 0);
+    await kill(second);
+    await checkFile(t, a.guest, a.root, 0);
+    const again = await serves("b", (process) => process !== second);
+    t.is((await client.status()).worker, first);
+    const back = await visit("b");
+    t.is(await write(back.guest, note, 0, Buffer.from("acknowledged"), 77), 0);
+    t.is((await read(back.guest, note)).toString(), "acknowledged");
+    await readHalf(back);
 
-  // The first: the second's guest reads what is here, and what is not once there is a first worker again. Nobody takes the tree away.
-  await kill(first);
-  const { freedBytes } = await evict(treesOf(fileServerFiles(state).cache), 0);
-  t.is(freedBytes, 0);
-  await readHalf(back);
-  for (let file = half; file < fileCount; file++) await checkFile(t, back.guest, back.root, file);
-  t.is(await serves("b", () => true), again);
-  t.not(await serves("a", (process) => process !== first), again);
-  const { exports, worker } = await client.status();
-  t.deepEqual(
-    exports.map(({ id, process }) => [id, process === worker]),
-    [
-      ["a", true],
-      ["b", false],
-    ],
-  );
-});
+    // The first: the second's guest reads what is here, and what is not once there is a first worker again. Nobody takes the tree away.
+    await kill(first);
+    const { freedBytes } = await evict(treesOf(fileServerFiles(state).cache), 0);
+    t.is(freedBytes, 0);
+    await readHalf(back);
+    for (let file = half; file < fileCount; file++) await checkFile(t, back.guest, back.root, file);
+    t.is(await serves("b", () => true), again);
+    t.not(await serves("a", (process) => process !== first), again);
+    const { exports, worker } = await client.status();
+    t.deepEqual(
+      exports.map(({ id, process }) => [id, process === worker]),
+      [
+        ["a", true],
+        ["b", false],
+      ],
+    );
+  },
+);
 
-test("all that can be asked about an export is asked of the worker that has it", async (t) => {
+test.serial("all that can be asked about an export is asked of the worker that has it", async (t) => {
   const { client, state, specify, put, visit, serves } = await start(t);
   const a = await put("a");
   const { layers = [] } = a;
@@ -166,42 +169,48 @@ test("all that can be asked about an export is asked of the worker that has it",
   t.not((await put("b")).process, (await client.status()).worker);
 });
 
-test("(X2) the first worker is killed while another opens an export: it is opened once, where it was begun", async (t) => {
-  const { client, published, state, specify, put, visit } = await start(t);
-  const url = await publishFiles(published, "other", { f0: content(0) });
-  const specification = { ...specify("d"), url };
-  const { layers = [] } = await client.putExport("known", { ...specification, journal: specify("known").journal });
-  await client.deleteExport("known");
-  const [a, b] = [await put("a"), await put("b")];
-  await put("c");
-  // The second worker waits for its turn with the tree, until we let go of it.
-  const readers = join(treesOf(fileServerFiles(state).cache), layers[0].tree, readersFile);
-  const lock = await waitForLock(readers, "the tree", 60_000);
-  const putting = client.putExport("d", specification);
-  await until(t, "the second worker waits", async () => (await listChildren(b.process)).includes("flock"));
-  await kill(a.process);
-  closeSync(lock);
-  t.is((await putting).process, b.process);
-  const { guest, root } = await visit("d");
-  await checkFile(t, guest, root, 0);
-  t.is((await client.status()).exports.filter(({ id }) => id === "d").length, 1);
-});
+test.serial(
+  "(X2) the first worker is killed while another opens an export: it is opened once, where it was begun",
+  async (t) => {
+    const { client, published, state, specify, put, visit } = await start(t);
+    const url = await publishFiles(published, "other", { f0: content(0) });
+    const specification = { ...specify("d"), url };
+    const { layers = [] } = await client.putExport("known", { ...specification, journal: specify("known").journal });
+    await client.deleteExport("known");
+    const [a, b] = [await put("a"), await put("b")];
+    await put("c");
+    // The second worker waits for its turn with the tree, until we let go of it.
+    const readers = join(treesOf(fileServerFiles(state).cache), layers[0].tree, readersFile);
+    const lock = await waitForLock(readers, "the tree", 60_000);
+    const putting = client.putExport("d", specification);
+    await until(t, "the second worker waits", async () => (await listChildren(b.process)).includes("flock"));
+    await kill(a.process);
+    closeSync(lock);
+    t.is((await putting).process, b.process);
+    const { guest, root } = await visit("d");
+    await checkFile(t, guest, root, 0);
+    t.is((await client.status()).exports.filter(({ id }) => id === "d").length, 1);
+  },
+);
 
-test("with fewer workers, the first has the exports of those that are gone; without a keeper, none is left", async (t) => {
-  const { client, state, launch, put, visit, serves } = await start(t);
-  const [a, b] = [await put("a"), await put("b")];
-  const { guest, root } = await visit("b");
-  await makeFile(guest, root, "note", "kept");
-  await launch(1);
-  t.is(await serves("b", () => true), await serves("a", () => true));
-  const moved = await visit("b");
-  t.is((await read(moved.guest, await lookup(moved.guest, moved.root, "note"))).toString(), "kept");
-  await launch(2);
-  const c = await put("c");
-  t.not(c.process, (await client.getExport("a")).process);
-  const keeper = (await findKeeper(state))!;
-  const started = await readStartTime(c.process);
-  process.kill(keeper.pid, "SIGKILL");
-  t.true(await waitUntilGone(c.process, started ?? "", 60_000));
-  for (const { process } of [a, b]) t.is(await readStartTime(process), undefined);
-});
+test.serial(
+  "with fewer workers, the first has the exports of those that are gone; without a keeper, none is left",
+  async (t) => {
+    const { client, state, launch, put, visit, serves } = await start(t);
+    const [a, b] = [await put("a"), await put("b")];
+    const { guest, root } = await visit("b");
+    await makeFile(guest, root, "note", "kept");
+    await launch(1);
+    t.is(await serves("b", () => true), await serves("a", () => true));
+    const moved = await visit("b");
+    t.is((await read(moved.guest, await lookup(moved.guest, moved.root, "note"))).toString(), "kept");
+    await launch(2);
+    const c = await put("c");
+    t.not(c.process, (await client.getExport("a")).process);
+    const keeper = (await findKeeper(state))!;
+    const started = await readStartTime(c.process);
+    process.kill(keeper.pid, "SIGKILL");
+    t.true(await waitUntilGone(c.process, started ?? "", 60_000));
+    for (const { process } of [a, b]) t.is(await readStartTime(process), undefined);
+  },
+);
