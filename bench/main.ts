@@ -11,6 +11,7 @@ import { pullUsage, runPull } from "./pull/command.ts";
 import { runStore, storeUsage } from "./store/command.ts";
 import { runTree, treeUsage } from "./tree/command.ts";
 import { UsageError } from "./usage-error.ts";
+import { runXen, xenUsage } from "./xen/command.ts";
 
 interface Benchmark {
   readonly usage: string;
@@ -31,6 +32,7 @@ const benchmarks: Record<string, Benchmark> = {
   resume: { usage: movesUsage("resume"), run: (options, signal) => runMoves("resume", options, signal) },
   migrate: { usage: movesUsage("migrate"), run: (options, signal) => runMoves("migrate", options, signal) },
   pull: { usage: pullUsage, run: runPull },
+  xen: { usage: xenUsage, run: runXen },
 };
 
 const [name = "", ...options] = process.argv.slice(2);

@@ -23,6 +23,8 @@ const usage = `Usage: npm run xen-lab -- build
        npm run xen-lab -- two-hosts
        npm run xen-lab -- down
 `;
+/** It takes ten minutes on a machine that others use, too. */
+const storyDeadlineMs = 3_600_000;
 const home = findHome().at("xen-lab");
 const directory = join(home, "run");
 const interrupted = new AbortController();
@@ -96,7 +98,8 @@ async function twoHosts(): Promise<number> {
   const known = await findLab(directory);
   const hosts = known.length > 0 ? known : await startLab({ home, hosts: 2, signal, onProgress });
   try {
-    await tellTwoHosts({ directory, hosts, signal, onStep: onProgress });
+    const within = AbortSignal.any([signal, AbortSignal.timeout(storyDeadlineMs)]);
+    await tellTwoHosts({ directory, hosts, signal: within, onStep: onProgress });
     return 0;
   } finally {
     if (known.length === 0) await stopLab(directory);

@@ -25,7 +25,7 @@ export interface XenodClientOptions {
   readonly name: string;
   /** How long a Xenod may be away, as when it restarts. Default 3,000. */
   readonly patienceMs?: number;
-  /** Of one request; the longest take 30,000 of the XenoServer's own time. Default 60,000. */
+  /** Of one request; the longest take 30,000 of the XenoServer's own time. A sixth of it is for connecting. Default 60,000. */
   readonly deadlineMs?: number;
 }
 
@@ -54,6 +54,7 @@ export class XenodClient {
       hint: "start it: xeno server run; it may also be busy, or its log say more",
       patienceMs,
       deadlineMs,
+      connectTimeoutMs: deadlineMs / 6,
       onTraffic: (bytes) => {
         this.#requests++;
         this.#bytes += bytes;

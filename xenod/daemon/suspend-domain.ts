@@ -75,7 +75,7 @@ async function takeCheckpoint(
   const number = record.checkpoints!;
   const checkpoints = records.checkpointsOf(name);
   const platform = await domain.platform();
-  await domain.pause();
+  await (domain.quiesce?.(signal) ?? domain.pause());
   if ((await domain.state()) !== "paused")
     throw new XenoError("guest-ended", `domain ${name} ended before it could be suspended`);
   await onStep("paused");

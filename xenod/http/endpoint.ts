@@ -17,7 +17,7 @@ export function describeEndpoint(endpoint: Endpoint): string {
   return "url" in endpoint ? endpoint.url : endpoint.socketPath;
 }
 
-const connectTimeoutMs = 10_000;
+const defaultConnectTimeout = 10_000;
 
 export function openPool(endpoint: Endpoint, options: Pool.Options): Pool {
   if ("socketPath" in endpoint)
@@ -30,7 +30,7 @@ export function openPool(endpoint: Endpoint, options: Pool.Options): Pool {
     // Nobody signs certificates: the key is what counts.
     rejectUnauthorized: false,
     maxCachedSessions: 0,
-    timeout: connectTimeoutMs,
+    timeout: options.connectTimeout ?? defaultConnectTimeout,
     allowH2: false,
   });
   return new Pool(url, {

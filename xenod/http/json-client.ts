@@ -17,6 +17,8 @@ export interface JsonClientOptions {
   readonly hint: string;
   /** Default 30,000. */
   readonly deadlineMs?: number;
+  /** Until TLS is there. Default 10,000. */
+  readonly connectTimeoutMs?: number;
   /** How long a server may be away before a request fails. Default 10,000. */
   readonly patienceMs?: number;
   /** Told of each request and its payload in both directions. */
@@ -57,6 +59,7 @@ export class JsonClient {
       // Requests may wait for long on the other side, so none stands behind another.
       pipelining: 1,
       connections: maxConnections,
+      connectTimeout: options.connectTimeoutMs,
     });
   }
 
@@ -134,6 +137,9 @@ export class JsonClient {
       path,
       body: sent,
       headers: sent === undefined ? {} : { "content-type": "application/json" },
+      // The deadline says how long; undici would say 300 s.
+      headersTimeout: 0,
+      bodyTimeout: 0,
       signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
       // The deadline is the only bound.
       headersTimeout: 0,

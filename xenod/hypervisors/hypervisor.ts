@@ -66,6 +66,11 @@ export interface Domain {
   /** Starts the virtual CPUs of a domain that was created paused, or was paused. */
   unpause(): Promise<void>;
   pause(): Promise<void>;
+  /**
+   * Pauses it so that `save` can follow, where the guest has a part in that: its root must still be served then, since a task that
+   * waits for a file cannot be stopped. Where it is not there, `pause` does. `unpause` takes it back.
+   */
+  quiesce?(signal: AbortSignal): Promise<void>;
   /** Asks the guest to power off and ends it hard after `graceMs`. Settles once it is gone. */
   shutdown(graceMs: number, signal: AbortSignal): Promise<void>;
   /** Resets it at once, as its reset button would. A paused one stays paused, at its first instruction. */

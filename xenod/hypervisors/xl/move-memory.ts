@@ -16,16 +16,26 @@ import type { DomainSpecification, OutgoingMigration } from "../hypervisor.ts";
 import { domainFiles } from "./configuration.ts";
 import { composeHolder, endHolder } from "./holder.ts";
 import { composeHead, composeXlHeader, type ImageHead, ImageStream, readHead } from "./image-stream.ts";
-import { explain, missing, runXl } from "./run-xl.ts";
+import { explain, missing } from "./run-xl.ts";
 
 const settleMs = 300_000;
 const gonePollMs = 100;
 
+/** A guest that xl is saving, or is about to. */
+export interface Saving {
+  /** Settles once the guest has stopped itself. Rejects as `write` does; then it runs. */
+  stopped(hasStopped: () => Promise<boolean>, signal: AbortSignal): Promise<void>;
+  /** Settles once all is written; the guest is paused then. `begun`: what makes it run. Where it fails, the guest may run. */
+  write(to: Writable, signal: AbortSignal, begun?: Promise<unknown>): Promise<void>;
+  /** Settles once xl has let it run on. */
+  cancel(): Promise<void>;
+}
+
 /**
- * `xl save` asks the guest to stop itself, so that a paused one has to run for that moment: its link is cut by then, and it hears
- * and says nothing. Afterwards it is paused again; where this fails, it may run.
+ * `xl save` asks the guest to stop itself, so that it has to run for that; a paused one does it once it is unpaused. xl writes no
+ * more than a pipe holds until `write` takes it.
  */
-export async function saveMemory(xenName: string, head: ImageHead, to: Writable, signal: AbortSignal): Promise<void> {
+export function beginSave(xenName: string, head: ImageHead): Saving {
   // A pipe, since xl opens what it writes to by name; its status goes its own way, since that of a pipeline is its last part's.
   const script = '{ env --ignore-signal=PIPE xl save -p "$1" /dev/stdout 3>&-; echo $? >&3; } | exec cat 3>&-';
   const saver = spawn("sh", ["-c", script, "sh", xenName], {
@@ -36,28 +46,55 @@ export async function saveMemory(xenName: string, head: ImageHead, to: Writable,
   const status = collect(saver.stdio[3] as Readable);
   const ended = once(saver, "close");
   ended.catch(() => {});
-  let failure: unknown;
-  to.write(composeHead(head));
-  const stream = new ImageStream("xl");
-  const sent = pipeline(saver.stdout!, (chunks) => stream.pass(chunks), to, { signal, end: false }).catch((error) => {
-    // Cut short by xl, which says why.
-    if (!saver.stdout!.readableEnded) failure = error;
+  const cancel = async () => {
     // xl notices at its next write, and runs the guest on.
     saver.stdout!.destroy();
-  });
-  await runXl(["unpause", xenName], { purpose: `saving ${xenName}` }).catch((error) => {
-    failure ??= error;
-  });
-  await sent;
-  await ended;
-  const isSaved = (await status).trim() === "0" && stream.isEnded;
-  if (isSaved && failure === undefined) {
-    to.end();
-    return await finished(to, { signal });
-  }
-  to.destroy();
-  signal.throwIfAborted();
-  throw failure ?? saveFailed(xenName, await said);
+    await ended;
+  };
+  return {
+    cancel,
+    async stopped(hasStopped, signal) {
+      let result: string | undefined;
+      void status.then((text) => {
+        result = text;
+      });
+      try {
+        while (!(await hasStopped())) {
+          signal.throwIfAborted();
+          if (result !== undefined) throw saveFailed(xenName, await said);
+          await delay(gonePollMs);
+        }
+      } catch (error) {
+        await cancel();
+        throw error;
+      }
+    },
+    async write(to, signal, begun) {
+      let failure: unknown;
+      to.write(composeHead(head));
+      const stream = new ImageStream("xl");
+      const sent = pipeline(saver.stdout!, (chunks) => stream.pass(chunks), to, { signal, end: false }).catch(
+        (error) => {
+          // Cut short by xl, which says why.
+          if (!saver.stdout!.readableEnded) failure = error;
+          saver.stdout!.destroy();
+        },
+      );
+      await begun?.catch((error) => {
+        failure ??= error;
+      });
+      await sent;
+      await ended;
+      const isSaved = (await status).trim() === "0" && stream.isEnded;
+      if (isSaved && failure === undefined) {
+        to.end();
+        return await finished(to, { signal });
+      }
+      to.destroy();
+      signal.throwIfAborted();
+      throw failure ?? saveFailed(xenName, await said);
+    },
+  };
 }
 
 /** Begins to send a running domain's memory. Rejects where xl does not begin; then everything is as before. */

@@ -24,7 +24,7 @@ import type { DomainTable } from "./domain-table.ts";
 import { dismissHolder, endHolder } from "./holder.ts";
 import type { ImageHead } from "./image-stream.ts";
 import type { ListedDomain } from "./list.ts";
-import { beginMove, saveMemory } from "./move-memory.ts";
+import { beginMove, beginSave, type Saving } from "./move-memory.ts";
 import { describePlatform } from "./platform.ts";
 import type { RunXl } from "./run-xl.ts";
 
@@ -56,6 +56,8 @@ export class XlDomain implements Domain {
   #isRebuilding = false;
   #isSettling = false;
   #console: Duplex | undefined;
+  /** It has stopped itself for this (`quiesce`). */
+  #saving: Saving | undefined;
   /** Of the domains that it was before its resets. */
   #spentCpuMs = 0;
 
@@ -80,6 +82,9 @@ export class XlDomain implements Domain {
   }
 
   async unpause(): Promise<void> {
+    const saving = this.#saving;
+    this.#saving = undefined;
+    await saving?.cancel();
     const listed = await this.#look();
     // Its memory was sent, and it is to go on here all the same.
     if (listed?.shutdown === "suspend" && !(await endHolder(this.#specification.directory)))
@@ -114,6 +119,7 @@ export class XlDomain implements Domain {
 
   async destroy(): Promise<void> {
     this.#reason ??= "stopped";
+    void this.#saving?.cancel().catch(() => {});
     await this.#end();
     await removeFiles(this.name, this.#specification.directory, this.#tools.records);
     this.#finish();
@@ -125,10 +131,26 @@ export class XlDomain implements Domain {
     await this.#rebuild(listed);
   }
 
+  async quiesce(signal: AbortSignal): Promise<void> {
+    await this.#requireState("running", "domain-not-running", "unpause it first");
+    const saving = beginSave(this.#identity.name, this.#describeImage());
+    this.#saving = saving;
+    const hasStopped = async () => (await this.#look())?.shutdown === "suspend";
+    await saving.stopped(hasStopped, signal).catch((error) => {
+      this.#saving = undefined;
+      throw error;
+    });
+  }
+
+  /** One that was paused, and not quiesced, runs until it has stopped itself. */
   async save(to: Writable, signal: AbortSignal): Promise<void> {
     await this.#requireState("paused", "domain-not-paused", "pause it first");
+    const quiesced = this.#saving;
+    this.#saving = undefined;
+    const { name } = this.#identity;
+    const saving = quiesced ?? beginSave(name, this.#describeImage());
     try {
-      await saveMemory(this.#identity.name, this.#describeImage(), to, signal);
+      await saving.write(to, signal, quiesced === undefined ? this.#xl(["unpause", name], "saving") : undefined);
     } catch (error) {
       await this.pause();
       throw error;
