@@ -137,9 +137,6 @@ export class JsonClient {
       path,
       body: sent,
       headers: sent === undefined ? {} : { "content-type": "application/json" },
-      // The deadline says how long; undici would say 300 s.
-      headersTimeout: 0,
-      bodyTimeout: 0,
       signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
       // The deadline is the only bound.
       headersTimeout: 0,
