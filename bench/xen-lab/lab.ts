@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
+import { QmpClient } from "../../xenod/hypervisors/qemu/qmp.ts";
 import { loadIdentity } from "../../xenod/identity/tls-identity.ts";
 import { readStartTime, waitUntilGone } from "../../xenod/processes.ts";
 import { createKey, type PublicKeyText, trustKey } from "../../xenostore/keys/key-ring.ts";
@@ -116,6 +117,28 @@ export async function stopLab(directory: string): Promise<void> {
     await waitUntilGone(pid, startTime, 30_000);
   }
   await rm(join(directory, recordFile), { force: true });
+}
+
+/** As if the machine had been switched off and on: what was synced stays. Settles when its dom0 is up, and Xenod has been started. */
+export async function rebootHost(directory: string, host: LabHost, signal: AbortSignal): Promise<void> {
+  const record = (await readRecords(directory)).find(({ name }) => name === host.name)!;
+  // dom0's disk has no journal.
+  await host.shell.require("sync", signal);
+  const qmp = await QmpClient.connect(xenHostFiles(directory, host.name).control);
+  try {
+    const isReset = new Promise<void>((resolve) =>
+      qmp.onEvent(({ event }) => {
+        if (event === "RESET") resolve();
+      }),
+    );
+    // It was started with -no-reboot.
+    await qmp.execute("set-action", { reboot: "reset" });
+    await qmp.execute("system_reset");
+    await Promise.race([isReset, qmp.closed()]);
+  } finally {
+    qmp.close();
+  }
+  await joinLab(directory, host, record, true, signal);
 }
 
 /** The API of a host's Xenod, as a caller from elsewhere has it. Waits until it answers. */

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { connectXenod, type LabHost, waitForServerKey } from "../../bench/xen-lab/lab.ts";
+import { connectXenod, type LabHost, rebootHost, waitForServerKey } from "../../bench/xen-lab/lab.ts";
 import { apiPortInside } from "../../bench/xen-lab/xen-host.ts";
 import type { XenodClient } from "../../xenod/api/client.ts";
 import type { Peer } from "../../xenod/migration/peers/peer.ts";
@@ -64,6 +64,12 @@ export async function tellTwoHosts({ directory, hosts, signal, onStep }: Story):
     count = await waitForCount(a, count + 2, signal);
     await expectOnly(a, b, signal);
     onStep(`b's Xenod was killed while it moved: it stays on a, and has counted to ${count}`);
+
+    await rebootHost(directory, a.host, signal);
+    await until(async () => (await a.client.domain(guest, signal)).state !== "running", signal);
+    const { state, reason } = await a.client.domain(guest, signal);
+    assert.deepEqual({ state, reason }, { state: "crashed", reason: "its host was restarted" });
+    onStep("a's machine was switched off and on: its Xenod says so");
 
     await follow(a, await a.client.remove(guest, 0, signal), signal);
     for (const server of [a, b]) await until(() => hasNothing(server, signal), signal);
