@@ -22,24 +22,37 @@ export function takeLock(file: string, what: string): number {
   return concludeLock(file, what, descriptor, status, error);
 }
 
+/** The same for who can wait: its turn comes within `patienceMs`, or it throws `in-use`. The event loop goes on. */
+export async function waitForLock(file: string, what: string, patienceMs: number): Promise<number> {
+  const descriptor = openLockFile(file);
+  const { status, error } = await runFlock(descriptor, flockArguments(String(patienceMs / 1000)));
+  return concludeLock(file, what, descriptor, status, error);
+}
+
 /**
- * The same for who can wait: its turn comes within `patienceMs`, or it throws `in-use`. The event loop goes on. `isShared`: with
- * others who share it.
+ * The same of a directory, which takes no room on a full disk and names no holder. `isShared`: with others who share it. Rejects with
+ * the system's error where there is none.
  */
-export async function waitForLock(
-  file: string,
+export async function waitForDirectoryLock(
+  directory: string,
   what: string,
   patienceMs: number,
   { isShared = false } = {},
 ): Promise<number> {
-  const descriptor = openLockFile(file);
+  const descriptor = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   const words = [...(isShared ? ["--shared"] : []), ...flockArguments(String(patienceMs / 1000))];
+  const { status, error } = await runFlock(descriptor, words);
+  if (status === 0) return descriptor;
+  fs.closeSync(descriptor);
+  throw explainFailure(what, "another process", error);
+}
+
+function runFlock(descriptor: number, words: readonly string[]): Promise<{ status: number | null; error?: Error }> {
   const child = spawn("flock", words, { stdio: shareDescriptor(descriptor) });
   const { promise, resolve } = Promise.withResolvers<{ status: number | null; error?: Error }>();
   child.once("error", (error) => resolve({ status: null, error }));
   child.once("exit", (status) => resolve({ status }));
-  const { status, error } = await promise;
-  return concludeLock(file, what, descriptor, status, error);
+  return promise;
 }
 
 function openLockFile(file: string): number {
@@ -61,11 +74,15 @@ function concludeLock(file: string, what: string, descriptor: number, status: nu
   }
   const holder = fs.readFileSync(file, "latin1").trim();
   fs.closeSync(descriptor);
+  throw explainFailure(what, `process ${holder || "unknown"}`, error);
+}
+
+function explainFailure(what: string, holder: string, error?: Error): XenoError {
   if (error !== undefined)
-    throw new XenoError("flock-missing", `cannot run flock(1) to lock ${what}: ${error.message}`, {
+    return new XenoError("flock-missing", `cannot run flock(1) to lock ${what}: ${error.message}`, {
       hint: "Install the Debian package util-linux.",
     });
-  throw new XenoError("in-use", `${what} is in use by process ${holder || "unknown"}`, {
+  return new XenoError("in-use", `${what} is in use by ${holder}`, {
     hint: "One process opens it at a time: stop that one first.",
   });
 }

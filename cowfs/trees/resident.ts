@@ -10,7 +10,7 @@ import path from "node:path";
 import PQueue from "p-queue";
 import { XenoError } from "../errors.ts";
 import { Fault, type Need } from "../fault.ts";
-import { waitForLock } from "../journals/lock.ts";
+import { waitForDirectoryLock, waitForLock } from "../journals/lock.ts";
 import type { AddressSpace, ChunkTable } from "./address-space.ts";
 import { Flights } from "./flights.ts";
 import { explainDisk, LocalChunks, type LocalChunksOptions } from "./local-chunks.ts";
@@ -48,8 +48,6 @@ export interface AheadOptions {
 
 /** Locked by the process that owns a tree's directory (R4). */
 export const ownerFile = "lock";
-/** Shared by the processes that read it besides. */
-export const readersFile = "readers";
 
 /**
  * Locks the directory of a tree, which is made where it is missing; returns the descriptor that holds the lock. Throws
@@ -68,8 +66,7 @@ export async function lockDirectory(directory: string, patienceMs = 0): Promise<
 export async function shareDirectory(directory: string, patienceMs = 0): Promise<number> {
   try {
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-    const file = path.join(directory, readersFile);
-    return await waitForLock(file, `the cache ${directory}`, patienceMs, { isShared: true });
+    return await waitForDirectoryLock(directory, `the cache ${directory}`, patienceMs, { isShared: true });
   } catch (cause) {
     throw explainDisk(cause, directory);
   }

@@ -3,8 +3,8 @@ import { closeSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
-import { waitForLock } from "../../cowfs/journals/lock.ts";
-import { ownerFile, readersFile } from "../../cowfs/trees/resident.ts";
+import { waitForDirectoryLock, waitForLock } from "../../cowfs/journals/lock.ts";
+import { ownerFile } from "../../cowfs/trees/resident.ts";
 import { type CachedFile, listCachedFiles } from "./cache-files.ts";
 
 export interface Eviction {
@@ -60,8 +60,10 @@ export async function tryLockTree(treesDirectory: string, tree: string): Promise
     for (const descriptor of descriptors.splice(0)) closeSync(descriptor);
   };
   try {
-    for (const file of [ownerFile, readersFile])
-      descriptors.push(await waitForLock(path.join(treesDirectory, tree, file), `the cache of tree ${tree}`, 0));
+    const directory = path.join(treesDirectory, tree);
+    const what = `the cache of tree ${tree}`;
+    descriptors.push(await waitForLock(path.join(directory, ownerFile), what, 0));
+    descriptors.push(await waitForDirectoryLock(directory, what, 0));
     return { release };
   } catch (error) {
     release();

@@ -3,8 +3,7 @@ import { closeSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { waitForLock } from "../../../cowfs/journals/lock.ts";
-import { readersFile } from "../../../cowfs/trees/resident.ts";
+import { waitForDirectoryLock } from "../../../cowfs/journals/lock.ts";
 import { FileServerClient } from "../../../xenod/file-server/client.ts";
 import { fileServerFiles } from "../../../xenod/file-server/files.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../../../xenod/file-server/start.ts";
@@ -180,8 +179,8 @@ test.serial(
     const [a, b] = [await put("a"), await put("b")];
     await put("c");
     // The second worker waits for its turn with the tree, until we let go of it.
-    const readers = join(treesOf(fileServerFiles(state).cache), layers[0].tree, readersFile);
-    const lock = await waitForLock(readers, "the tree", 60_000);
+    const tree = join(treesOf(fileServerFiles(state).cache), layers[0].tree);
+    const lock = await waitForDirectoryLock(tree, "the tree", 60_000);
     const putting = client.putExport("d", specification);
     await until(t, "the second worker waits", async () => (await listChildren(b.process)).includes("flock"));
     await kill(a.process);
