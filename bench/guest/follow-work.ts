@@ -16,7 +16,8 @@ export interface Said {
 }
 
 export function readWork(console: string): Said {
-  const lines = console.match(/^bench: .*$/gm)?.map((line) => line.slice("bench: ".length).trim()) ?? [];
+  // Behind a prompt for a login, maybe.
+  const lines = [...console.matchAll(/^(?:\S+ login: )?bench: (.*)$/gm)].map(([, line]) => line.trim());
   const timed = lines.flatMap((line) => {
     const [, name, ms] = /^(.+) (\d+)$/.exec(line) ?? [];
     return name === undefined ? [] : [[name, Number(ms)] as const];
