@@ -1,7 +1,8 @@
 import test from "ava";
 import { followWork, readWork } from "../../../bench/guest/follow-work.ts";
 
-const whole = "Debian\r\nbench: up\r\nbench login: bench: apt-get install 31250\r\nbench: tar to a file 900\r\nbench: done\r\n";
+const whole =
+  "Debian\r\nbench: up\r\nbench login: bench: apt-get install 31250\r\nbench: tar to a file 900\r\nbench: done\r\n";
 
 test("work is read from a console at any moment, and names may hold spaces", (t) => {
   const nothing = { isUp: false, isDone: false, failed: undefined, figures: {} };
