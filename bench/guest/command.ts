@@ -20,14 +20,15 @@ import { createGaneshaContender } from "./ganesha-contender.ts";
 import { formatReport, type GuestResult, summarizeReport } from "./report.ts";
 import { createXenoContender } from "./xeno-contender.ts";
 
-export const guestUsage = "guest [--runs N] [--json]";
+export const guestUsage = "guest [--only xeno,ganesha,disk] [--runs N] [--json]";
 
 const maxRuns = 1000;
+const names: readonly string[] = ["xeno", "ganesha", "disk"];
 const script = new URL("work.sh", import.meta.url).pathname;
 const overlayUrl = "xenostore://demo/bench-guest";
 
 export async function runGuest(options: string[], signal: AbortSignal): Promise<number> {
-  const { runs, json } = readFlags(options);
+  const { only, runs, json } = readFlags(options);
   requireTools();
   const preparation = await prepareTemplateBench(signal);
   const { home, machine, layers, template } = preparation;
@@ -48,10 +49,11 @@ export async function runGuest(options: string[], signal: AbortSignal): Promise<
     createGaneshaContender(await findPlace(local, hypervisor, directory, 1), disk),
     createDiskContender(await findPlace(local, hypervisor, directory, 2), disk),
   ];
-  const results = contenders.map((contender): GuestResult => ({ contender, runs: [] }));
+  const chosen = contenders.filter(({ name }) => only.includes(name));
+  const results = chosen.map((contender): GuestResult => ({ contender, runs: [] }));
   for (let run = 1; run <= runs; run++) {
     // In an order that turns, so that none is always the first.
-    for (const { contender, runs: measured } of [...results.slice(run % 3), ...results.slice(0, run % 3)])
+    for (const { contender, runs: measured } of turn(results, run))
       measured.push(await measure(contender, (what) => tell(`${run}/${runs} ${contender.name}`, what), signal));
   }
   await cleanup.disposeAsync();
@@ -62,6 +64,7 @@ export async function runGuest(options: string[], signal: AbortSignal): Promise<
 }
 
 async function measure(contender: Contender, tell: (what: string) => void, signal: AbortSignal) {
+  await contender.prepare?.(signal);
   const startedAt = Date.now();
   const guest = await contender.boot(signal);
   try {
@@ -69,6 +72,11 @@ async function measure(contender: Contender, tell: (what: string) => void, signa
   } finally {
     await guest.remove();
   }
+}
+
+function turn<T>(all: readonly T[], by: number): T[] {
+  const first = by % all.length;
+  return [...all.slice(first), ...all.slice(0, first)];
 }
 
 /** Beside the XenoServer on its switch. */
@@ -84,13 +92,16 @@ async function findPlace(
   return { hypervisor, prefix, server, address, directory: path.join(directory, server) };
 }
 
-function readFlags(options: string[]): { runs: number; json: boolean } {
+function readFlags(options: string[]): { only: readonly string[]; runs: number; json: boolean } {
   try {
     const { values } = parseArgs({
       args: options,
-      options: { runs: { type: "string" }, json: { type: "boolean" } },
+      options: { only: { type: "string" }, runs: { type: "string" }, json: { type: "boolean" } },
     });
-    return { runs: readCount("--runs", values.runs ?? "3", maxRuns), json: values.json ?? false };
+    const only = values.only?.split(",") ?? names;
+    const unknown = only.find((name) => !names.includes(name));
+    if (unknown !== undefined) throw new UsageError(`there is no '${unknown}': ${names.join(", ")}`);
+    return { only, runs: readCount("--runs", values.runs ?? "3", maxRuns), json: values.json ?? false };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }

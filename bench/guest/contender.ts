@@ -17,6 +17,8 @@ export interface Contender {
   /** Names it in results. */
   readonly name: string;
   readonly title: string;
+  /** Before the clock runs. */
+  prepare?(signal: AbortSignal): Promise<void>;
   /** Settles when the guest's kernel runs. */
   boot(signal: AbortSignal): Promise<Guest>;
 }
