@@ -29,7 +29,7 @@ export type BringChunks = (
 
 export interface BorrowedOptions {
   readonly directory: string;
-  /** The descriptor that holds a share of the directory's readers' lock; closed with the space. */
+  /** The descriptor that holds a share of the directory's lock (`shareDirectory`); closed with the space. */
   readonly lock: number;
   readonly treeId: string;
   readonly chunks: ChunkTable;
