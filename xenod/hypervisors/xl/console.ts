@@ -35,7 +35,16 @@ export function openTerminal(findTerminal: string, argument: string): Duplex {
     detached: true,
     stdio: ["pipe", "pipe", "ignore"],
   });
-  const console = Duplex.from({ writable: client.stdin, readable: client.stdout });
+  // Not Duplex.from: Node closes a child's stdin when it sees the child's end, which may be before the last output is read, and that would
+  // take the rest of it away. What is typed then has nowhere to go, and is no error of the console's.
+  client.stdin.on("error", () => {});
+  const console = new Duplex({
+    allowHalfOpen: false,
+    read: () => void client.stdout.resume(),
+    write: (typed, _encoding, done) => void client.stdin.write(typed, () => done()),
+  });
+  client.stdout.on("data", (printed) => console.push(printed) || client.stdout.pause());
+  client.stdout.once("end", () => console.push(null));
   client.once("error", (error) => console.destroy(error));
   console.once("close", () => {
     try {

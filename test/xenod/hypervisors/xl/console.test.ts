@@ -1,6 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import test from "ava";
 import { openTerminal } from "../../../../xenod/hypervisors/xl/console.ts";
 
@@ -38,7 +42,6 @@ test("a console ends with its terminal: a reset guest has another", async (t) =>
   const [terminal] = (await once(createInterface({ input: daemon.stdout }), "line")) as [string];
   const console = openTerminal('echo "$1"', terminal);
   t.teardown(() => void console.destroy());
-  console.on("error", () => {});
   console.write("typed\n");
   await once(console, "data");
   console.resume();
@@ -50,8 +53,21 @@ test("a console ends with its terminal: a reset guest has another", async (t) =>
 test("a terminal that is not to be found ends the console", async (t) => {
   const console = openTerminal("false", "");
   t.teardown(() => void console.destroy());
-  console.on("error", () => {});
   console.resume();
   await once(console, "end");
   t.pass();
+});
+
+test("a console ends as one that was read to its end, though its program was gone before anybody read", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "xeno-console-"));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const pidFile = join(directory, "pid");
+  const console = openTerminal('echo $$ >"$1.new"; mv "$1.new" "$1"; false', pidFile);
+  t.teardown(() => void console.destroy());
+  const deadline = Date.now() + 60_000;
+  const gone = () => existsSync(pidFile) && !existsSync(`/proc/${readFileSync(pidFile, "utf8").trim()}`);
+  while (!gone() && Date.now() < deadline) await setTimeout(10);
+  t.true(gone());
+  console.resume();
+  await once(console, "end");
 });
