@@ -5,7 +5,13 @@ import { fileURLToPath } from "node:url";
 
 const program = fileURLToPath(new URL("program.ts", import.meta.url));
 
-type Message = { readonly port: number } | { readonly heldBytes: number } | { readonly error: string };
+/** In bytes: V8's heap with what hangs on it, and the resident set. */
+export interface KeptMemory {
+  readonly heldBytes: number;
+  readonly residentBytes: number;
+}
+
+type Message = { readonly port: number } | KeptMemory | { readonly error: string };
 
 export class KilledServer {
   readonly #words: readonly string[];
@@ -29,12 +35,12 @@ export class KilledServer {
     return this.#child!.pid!;
   }
 
-  /** V8's heap and what hangs on it, after a collection. */
-  async measureHeldBytes(): Promise<number> {
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+  /** After a collection. */
+  async measureMemory(): Promise<KeptMemory> {
+    const { promise, resolve, reject } = Promise.withResolvers<KeptMemory>();
     const child = this.#child!;
     const listen = (message: Message) => {
-      if ("heldBytes" in message) resolve(message.heldBytes);
+      if ("heldBytes" in message) resolve(message);
     };
     const fail = () => reject(new Error("the server has ended"));
     child.on("message", listen).once("exit", fail);
