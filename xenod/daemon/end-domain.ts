@@ -21,12 +21,7 @@ export async function stopDomain(
 }
 
 /** As `stopDomain`, but the domain is still meant to run: its restart policy decides when the XenoServer starts again. */
-export async function haltDomain(
-  host: Host,
-  record: DomainRecord,
-  graceMs: number,
-  signal: AbortSignal,
-): Promise<void> {
+async function haltDomain(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal): Promise<void> {
   if (record.state !== "running") return;
   await endGuest(host, record, graceMs, signal);
   record.state = "stopped";
@@ -39,7 +34,7 @@ export async function haltDomain(
 }
 
 /** Of one that moves between XenoServers only the guest ends: whose it is, is settled when this one runs again. */
-export async function endMoving(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal): Promise<void> {
+async function endMoving(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal): Promise<void> {
   await endGuest(host, record, graceMs, signal);
 }
 
@@ -50,6 +45,37 @@ export async function removeDomain(host: Host, record: DomainRecord, graceMs: nu
   await endGuest(host, record, graceMs, signal);
   await releaseResources(host, record);
   await host.records.remove(record.name);
+}
+
+export interface EndOfAll {
+  readonly graceMs: number;
+  /** Else their journals stay. */
+  readonly remove: boolean;
+  /** What ran is still meant to run, as when its host boots anew. */
+  readonly halt?: boolean;
+}
+
+/** Every domain, all at once. Each failure is logged; returns the first. */
+export async function endEveryDomain(
+  host: Host,
+  { graceMs, remove, halt }: EndOfAll,
+  signal: AbortSignal,
+): Promise<{ readonly error: unknown } | undefined> {
+  const { records, queues, log } = host;
+  const ended = await Promise.allSettled(
+    records.list().map(({ name }) =>
+      queues.run(name, async () => {
+        const record = records.find(name);
+        if (record === undefined) return;
+        const isMoving = record.state === "moved" || record.state === "receiving";
+        const end = remove ? removeDomain : isMoving ? endMoving : halt ? haltDomain : stopDomain;
+        await end(host, record, graceMs, signal);
+      }),
+    ),
+  );
+  const failures = ended.filter((end) => end.status === "rejected");
+  for (const { reason } of failures) log.error({ err: reason }, "a domain was not ended");
+  return failures.length === 0 ? undefined : { error: failures[0].reason };
 }
 
 async function endGuest(host: Host, record: DomainRecord, graceMs: number, signal: AbortSignal): Promise<void> {

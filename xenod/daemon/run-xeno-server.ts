@@ -4,7 +4,8 @@ import type { PublicKeyText } from "../../xenostore/keys/key-ring.ts";
 import { serveApi } from "../api/server.ts";
 import { apiSocket } from "../api/socket-path.ts";
 import { loadServerIdentity, serverKeys } from "../identity/tls-identity.ts";
-import { XenoServer, type XenoServerOptions } from "./xeno-server.ts";
+import { XenoServer } from "./xeno-server.ts";
+import type { XenoServerOptions } from "./xeno-server-options.ts";
 
 export interface RunOptions extends XenoServerOptions {
   /** Ends Xenod; guests and file server go on. */

@@ -6,14 +6,11 @@
 
 import { closeSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
-import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Logger } from "pino";
 import { XenoError } from "../../cowfs/errors.ts";
 import { waitForLock } from "../../cowfs/journals/lock.ts";
-import type { LivePolicy } from "../../templates/layers/live-policy.ts";
 import { type Layers, openLayers } from "../../templates/layers/open-layers.ts";
 import { readTrust } from "../../xenostore/keys/key-ring.ts";
 import { meterStore, type Traffic, TrafficMeter } from "../../xenostore/stores/meter.ts";
@@ -23,24 +20,21 @@ import { makePatientPolicy } from "../../xenostore/stores/remote/policy.ts";
 import type { CheckpointManifest } from "../checkpoints/manifest.ts";
 import { FileServerClient } from "../file-server/client.ts";
 import { fileServerFiles } from "../file-server/files.ts";
-import type { FileServerStatus, PrecacheRequest, PullSettings } from "../file-server/protocol.ts";
+import type { FileServerStatus, PrecacheRequest } from "../file-server/protocol.ts";
 import { findKeeper, startFileServer, stopFileServer } from "../file-server/start.ts";
-import type { Hypervisor } from "../hypervisors/hypervisor.ts";
 import { loadServerIdentity, serverKeys } from "../identity/tls-identity.ts";
 import { joinNames } from "../links/namespaces.ts";
 import { MigrationEnds } from "../migration/ends/migration-ends.ts";
 import type { AssignedProgram } from "../programs/assignment.ts";
 import { assignPrograms, type DomainReference, layProgram, readProgramOutput } from "../programs/guest-programs.ts";
-import { countGuestMemory, measureRoom, type Room } from "../resources/admission.ts";
 import { SerialQueues } from "../serial-queues.ts";
 import { AddressPool } from "./address-pool.ts";
-import type { PortSettings } from "./admit-ports.ts";
 import { chooseHypervisor } from "./choose-hypervisor.ts";
 import type { DeployedSize, Deployment } from "./deployment.ts";
 import { type BegunDeployment, Deployments } from "./deployments.ts";
 import { type DomainRecord, DomainRecords, requireDeployment } from "./domain-record.ts";
 import { Draining } from "./draining.ts";
-import { endMoving, haltDomain, removeDomain, stopDomain } from "./end-domain.ts";
+import { type EndOfAll, endEveryDomain, removeDomain, stopDomain } from "./end-domain.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { Host } from "./host.ts";
 import { KernelImages } from "./kernel-images.ts";
@@ -52,59 +46,11 @@ import { type DomainView, describeView, openConsole, readConsoleLog, withoutCont
 import { reconcile } from "./reconcile.ts";
 import { resizeDomain } from "./resize-domain.ts";
 import { Restarts } from "./restarts.ts";
+import { describeServer, type ServerStatus } from "./server-status.ts";
 import { StorePins } from "./store-pins.ts";
 import { type ResumeRequest, Suspensions } from "./suspensions.ts";
 import { type Task, TaskList } from "./task-list.ts";
-
-export interface XenoServerOptions {
-  /** Of this XenoServer: `[a-z0-9-]{1,40}`. */
-  readonly name: string;
-  readonly stateDirectory: string;
-  /** A directory or a URL: see xenostore/stores/store-url.ts. */
-  readonly store: string;
-  /** Whose signatures count here: see xenostore/keys. */
-  readonly trustDirectory: string;
-  /** Begins the names of network namespaces; one per installation. */
-  readonly linkPrefix: string;
-  /**
-   * This XenoServer's network namespace, made by `joinSwitch(linkPrefix, name)`. Without one, guests have their file server
-   * and no other network: the host's own namespace gets no device, address or rule.
-   */
-  readonly namespace?: string;
-  readonly pull?: PullSettings;
-  /** As in FileServerConfiguration. */
-  readonly workers?: number;
-  /** What of this host and its network the guests' `.mount` files may reach. Default: nothing. */
-  readonly live?: LivePolicy;
-  /** Of routable addresses for guests, where there is a namespace. */
-  readonly addressPool: string;
-  /** Default: any port of the namespace's own addresses, where there is a namespace. */
-  readonly ports?: PortSettings;
-  /** Told to new guests. */
-  readonly nameServers?: readonly string[];
-  /** Default: Xen where this is its dom0, else QEMU, with KVM where that really works. */
-  readonly hypervisor?: Hypervisor;
-  /** How long a migration's task waits for a XenoServer that does not answer. Default 30,000. */
-  readonly migrationPatienceMs?: number;
-  readonly log: Logger;
-  /** See Host. */
-  onStep?(domain: string, step: string): void | Promise<void>;
-}
-
-export interface ServerStatus {
-  readonly name: string;
-  readonly process: number;
-  /** Ms since the epoch. */
-  readonly started: number;
-  readonly hypervisor: string;
-  readonly memoryMiB: { readonly total: number; readonly guests: number };
-  /** What deployments are admitted by. */
-  readonly room: Room;
-  /** It takes no new domains. */
-  readonly isDraining: boolean;
-  readonly domains: { readonly [state: string]: number };
-  readonly fileServer: { readonly keeper?: number; readonly worker?: number; readonly problem?: string };
-}
+import type { XenoServerOptions } from "./xeno-server-options.ts";
 
 interface Opened {
   readonly store: ObjectStore;
@@ -415,24 +361,7 @@ export class XenoServer {
   }
 
   async status(): Promise<ServerStatus> {
-    const records = this.#host.records.list();
-    const counts: Record<string, number> = {};
-    for (const { state } of records) counts[state] = (counts[state] ?? 0) + 1;
-    const seen = await this.readFileServerStatus();
-    const memory = await this.#host.hypervisor.memory?.();
-    const fileServer =
-      seen === undefined ? { problem: "it does not answer" } : { keeper: seen.keeper, worker: seen.worker };
-    return {
-      name: this.options.name,
-      process: process.pid,
-      started: this.#started,
-      hypervisor: this.#host.hypervisor.kind,
-      memoryMiB: { total: Math.floor(memory?.totalMiB ?? totalmem() / 1024 / 1024), guests: countGuestMemory(records) },
-      room: measureRoom(records, memory),
-      isDraining: this.#host.draining.isDraining,
-      domains: counts,
-      fileServer,
-    };
+    return await describeServer(this.#host, this.#started, await this.readFileServerStatus());
   }
 
   /** Undefined while it does not answer. */
@@ -470,31 +399,18 @@ export class XenoServer {
    * Ends every guest, the file server and Xenod: no process, device or namespace of them stays. With `halt`, what ran is still
    * meant to run, as when its host boots anew.
    */
-  async shutdown({ graceMs, remove, halt }: { graceMs: number; remove: boolean; halt?: boolean }): Promise<void> {
-    const { records, queues, log } = this.#host;
+  async shutdown({ graceMs, remove, halt }: EndOfAll): Promise<void> {
     this.#isShuttingDown = true;
-    for (const { name } of records.list()) {
+    for (const { name } of this.#host.records.list()) {
       this.#deployments.cancel(name);
       this.#restarts.cancel(name);
     }
-    const ended = await Promise.allSettled(
-      records.list().map(({ name }) =>
-        queues.run(name, async () => {
-          const record = records.find(name);
-          if (record === undefined) return;
-          const isMoving = record.state === "moved" || record.state === "receiving";
-          const end = remove ? removeDomain : isMoving ? endMoving : halt ? haltDomain : stopDomain;
-          await end(this.#host, record, graceMs, this.#ending.signal);
-        }),
-      ),
-    );
-    for (const end of ended) if (end.status === "rejected") log.error({ err: end.reason }, "a domain was not ended");
+    const failure = await endEveryDomain(this.#host, { graceMs, remove, halt }, this.#ending.signal);
     await this.#pinning;
     await this.#pinTrees(AbortSignal.timeout(lastPinMs));
     await this.detach();
     await stopFileServer(this.options.stateDirectory);
-    const failed = ended.find((end) => end.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    if (failure !== undefined) throw failure.error;
   }
 
   #refuseWhileEnding(): void {
@@ -509,7 +425,6 @@ export class XenoServer {
     await startFileServer(stateDirectory, { name, store, trustDirectory, pull, workers, live });
   }
 
-  /** The keeper sees to the worker; nobody but us sees to the keeper. */
   async #pinTrees(signal: AbortSignal): Promise<void> {
     this.#pinning ??= this.#needs
       .list(signal)
@@ -521,6 +436,7 @@ export class XenoServer {
     await this.#pinning;
   }
 
+  /** The keeper sees to the workers; nobody but us sees to the keeper. */
   async #superviseFileServer(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
