@@ -9,6 +9,8 @@ export interface Disk {
   sync(file: number): Promise<void>;
   /** The same at once: for use before anything is served. */
   syncNow(file: number): void;
+  /** As ftruncate(2), to fewer bytes than there are. */
+  cut(file: number, bytes: number): void;
 }
 
 const rewriteBytes = 1024 * 1024;
@@ -20,6 +22,7 @@ export const realDisk: Disk = {
   sync: (file) =>
     new Promise((resolve, reject) => fs.fdatasync(file, (error) => (error === null ? resolve() : reject(error)))),
   syncNow: (file) => fs.fdatasyncSync(file),
+  cut: (file, bytes) => fs.ftruncateSync(file, bytes),
 };
 
 /** On tmpfs, where a sync has nothing to do: going to another thread for it would take 30 times as long as the call. */

@@ -250,6 +250,8 @@ export class Journal {
   async #syncNow(): Promise<void> {
     this.flush();
     const sequence = this.#log.sequence;
+    const ahead = this.#segments.wantedAheadBytes;
+    if (ahead > 0 && this.room.hasSpare(ahead)) this.#segments.layAhead(ahead);
     try {
       // At the same time: a record that is there without its data does not verify (J1), and nobody was told of it.
       await settleAll([this.#segments.sync(), this.#log.sync()]);

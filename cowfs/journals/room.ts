@@ -1,7 +1,7 @@
 /**
  * Room: what a journal takes of the disk, what it may take, and who waits where there is none (DESIGN 3, J5).
  *
- * - (R1) All is billed: segments with what is live, dead and pinned in them, log, checkpoints, files of pins, the reserve.
+ * - (R1) All is billed: segments with what is live, dead and pinned in them and laid ahead, log, checkpoints, files of pins, the reserve.
  * - (R2) What makes the state grow is refused or waits as soon as a round of checkpoints would have no room left but for a
  *   segment, which is for data that replaces other data. So at the limit a round can always run, what makes the state
  *   smaller always has room in the log, and files can be overwritten.
@@ -62,7 +62,7 @@ export class Room {
 
   /** What the journal takes of the disk (R1). */
   get usedBytes(): number {
-    return this.#segments.totalBytes + this.#metadataBytes;
+    return this.#segments.totalBytes + this.#segments.aheadBytes + this.#metadataBytes;
   }
 
   /** As statfs(2) shows it: what is dead counts as free, for a write that needs it gets it. */
@@ -118,6 +118,13 @@ export class Room {
       if ((error as FileSystemError).code === "ENOSPC") this.#waitForRound("what the disk has");
       throw error;
     }
+  }
+
+  /** Whether so many bytes may be taken that nobody needs: they must not cost anybody else the room (R2), (R5). */
+  hasSpare(bytes: number): boolean {
+    if (this.#reserve.isReleased) return false;
+    const kept = this.#roundBytes + this.#limits.fullSegmentBytes;
+    return this.usedBytes + bytes + kept <= this.#limits.quotaBytes;
   }
 
   /** Before the log is extended: also for what makes the state smaller. Throws ENOSPC. */

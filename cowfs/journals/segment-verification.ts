@@ -9,6 +9,8 @@ import { segmentBytes } from "./segment-use.ts";
 
 /** Of what is to be read again for its checksums, so much at a time. */
 const catchUpBytes = 256 * 1024;
+/** Zeros that were laid ahead (A2 in segments.ts), and what was appended after them. */
+const mostGarbageBytes = 2 * 1024 * 1024;
 /** Checksums of segments as they stood at some moment. */
 export type PreparedSums = readonly { readonly segment: number; readonly size: number; readonly sums?: Sums }[];
 
@@ -19,11 +21,18 @@ export class SegmentVerification {
   readonly #sums: SegmentSums;
   readonly #tails = new SegmentTails();
   readonly #readBytes: ReadBytes;
+  /** The segment that a process before appended to, and its size. */
+  #found = { segment: 0, size: 0 };
   #isClosed = false;
 
   constructor(directory: string, readBytes: ReadBytes) {
     this.#sums = new SegmentSums(directory);
     this.#readBytes = readBytes;
+  }
+
+  /** At opening: the last segment, at whose end garbage may lie that no record points at. */
+  noteFound(segment: number, size: number): void {
+    this.#found = { segment, size };
   }
 
   noteAppended(segment: number, position: number, bytes: Buffer): void {
@@ -76,6 +85,20 @@ export class SegmentVerification {
           this.#tails.forget(segment);
         }
       }
+    this.#sumGarbage();
+  }
+
+  /** At the end of the last segment, so that its checksums are of all of it. */
+  #sumGarbage(): void {
+    const { segment, size } = this.#found;
+    this.#found = { segment: 0, size: 0 };
+    const known = this.#sums.of(segment)?.bytes ?? 0;
+    if (known === 0 || size - known > mostGarbageBytes) return;
+    try {
+      this.#sum(segment, size);
+    } catch {
+      // It went, or cannot be read: who reads it is told.
+    }
   }
 
   /** So far, or by so many bytes. */

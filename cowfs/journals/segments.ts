@@ -4,6 +4,11 @@
  * An address is `segment * segmentBytes + position`. Bytes are appended and never overwritten, so what a record of the
  * log points at stays what it was (J1). A write never spans two segments. Appending goes on at the end of the last file:
  * what a crash left there and no record points at stays as garbage, and a record that points past the end is no record.
+ *
+ * - (A1) Where little is written between syncs, zeros are laid ahead of it: a sync then changes no metadata, and is a write and
+ *   not a commit of the host's file system too. What comes in larger pieces would be written twice and gain little.
+ * - (A2) Zeros that were laid ahead are no bytes of the segment: they are cut off when appending goes on in another, or ends. Those
+ *   that a killed process leaves become its bytes, as garbage: nothing that a process before may have written is written over.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -16,6 +21,12 @@ import { type PreparedSums, SegmentVerification } from "./segment-verification.t
 const maxOpenFiles = 128;
 /** The checksums of a full segment are written down when it was synced; those of a smaller one with the next round. */
 const keptAtSyncBytes = 1024 * 1024;
+/** (A1) Between two syncs. */
+const littleBytes = 128 * 1024;
+/** As much again as there is, within these. */
+const leastAheadBytes = 64 * 1024;
+const mostAheadBytes = 1024 * 1024;
+const zeros = Buffer.alloc(mostAheadBytes);
 
 export function nameSegment(segment: number): string {
   return String(segment).padStart(8, "0");
@@ -33,6 +44,10 @@ export class Segments {
   #syncing = new Set<number>();
   #hasNewFile = false;
   #current = 0;
+  /** How far the current one's file was written with zeros. */
+  #reserved = 0;
+  /** What was appended since the last sync began. */
+  #appendedBytes = 0;
   readonly #verification: SegmentVerification;
   /** Those in which damage was found. */
   readonly damaged = new Set<number>();
@@ -54,6 +69,7 @@ export class Segments {
       this.totalBytes += size;
       this.#current = Math.max(this.#current, Number(name));
     }
+    this.#verification.noteFound(this.#current, this.sizeOf(this.#current));
     // A process that died may have made one of them and not synced its name.
     this.#hasNewFile = this.#sizes.size > 0;
   }
@@ -62,7 +78,7 @@ export class Segments {
   append(bytes: Buffer): number {
     if (bytes.length > segmentBytes) throw new FileSystemError("EFBIG", `a write of ${bytes.length} bytes`);
     const filled = this.sizeOf(this.#current);
-    if (filled > 0 && filled + bytes.length > this.#fullBytes) this.#current++;
+    if (filled > 0 && filled + bytes.length > this.#fullBytes) this.appendAfter(this.#current);
     const position = this.sizeOf(this.#current);
     try {
       writeFully(this.#disk, this.#open(this.#current), bytes, position);
@@ -73,13 +89,52 @@ export class Segments {
     this.#sizes.set(this.#current, position + bytes.length);
     this.#verification.noteAppended(this.#current, position, bytes);
     this.totalBytes += bytes.length;
+    this.#appendedBytes += bytes.length;
     this.#unsynced.add(this.#current);
     return this.#current * segmentBytes + position;
   }
 
   /** Appending goes on in a segment after `segment`, also where that is not full: it is not appended to any more. */
   appendAfter(segment: number): void {
-    this.#current = Math.max(this.#current, segment + 1);
+    if (segment < this.#current) return;
+    this.#cutZeros();
+    this.#current = segment + 1;
+  }
+
+  /** Zeros that were laid ahead. */
+  get aheadBytes(): number {
+    return Math.max(0, this.#reserved - this.sizeOf(this.#current));
+  }
+
+  /** How many zeros the next sync should lay ahead before it begins (A1); 0 where there are some, or it would not pay. */
+  get wantedAheadBytes(): number {
+    const size = this.sizeOf(this.#current);
+    const isLittle = this.#appendedBytes > 0 && this.#appendedBytes <= littleBytes;
+    if (!isLittle || !this.#unsynced.has(this.#current) || size < this.#reserved) return 0;
+    const bytes = Math.min(Math.max(size, leastAheadBytes), mostAheadBytes);
+    return Math.max(0, Math.min(bytes, this.#fullBytes - size));
+  }
+
+  /** Lays so many zeros ahead, or fewer where the disk does not take them: syncs are slower then, and nothing else. */
+  layAhead(bytes: number): void {
+    const size = this.sizeOf(this.#current);
+    try {
+      this.#reserved = size + this.#disk.write(this.#open(this.#current), zeros, 0, bytes, size);
+    } catch {
+      this.#reserved = size;
+    }
+  }
+
+  /** (A2) Where they cannot be cut off they stay as garbage. */
+  #cutZeros(): void {
+    const file = this.#files.get(this.#current);
+    if (this.aheadBytes > 0 && file !== undefined)
+      try {
+        this.#disk.cut(file, this.sizeOf(this.#current));
+      } catch {
+        // As after a kill.
+      }
+    this.#reserved = 0;
   }
 
   /** The one that is appended to. */
@@ -212,6 +267,7 @@ export class Segments {
     const segments = [...this.#unsynced];
     const full = this.listFull().filter(([segment, size]) => this.#unsynced.has(segment) && size >= keptAtSyncBytes);
     this.#unsynced.clear();
+    this.#appendedBytes = 0;
     this.#syncing = new Set(segments);
     if (this.#hasNewFile) {
       this.#hasNewFile = false;
@@ -232,6 +288,7 @@ export class Segments {
   }
 
   close(): void {
+    this.#cutZeros();
     this.#verification.close();
     for (const file of this.#files.values()) fs.closeSync(file);
     this.#files.clear();

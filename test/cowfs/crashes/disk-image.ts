@@ -15,8 +15,7 @@ export type DiskStep =
   | { kind: "remove"; directory: number; name: string }
   /** `length` bytes; those after `bytes` are zeros: journals lay down many, in advance. */
   | { kind: "write"; node: number; position: number; bytes: Buffer; length: number }
-  /** Cut to nothing. */
-  | { kind: "cut"; node: number }
+  | { kind: "cut"; node: number; size: number }
   /** A sync has returned that covers what was done to the node before step `before`. */
   | { kind: "synced"; node: number; before: number }
   /**
@@ -124,7 +123,9 @@ function apply(image: DiskImage, step: DiskStep): void {
       return;
     case "cut": {
       const file = image.get(step.node);
-      if (file !== undefined && "content" in file) Object.assign(file, { content: noBytes, size: 0 });
+      if (file === undefined || !("content" in file)) return;
+      file.content = file.content.subarray(0, step.size);
+      file.size = Math.min(file.size, step.size);
       return;
     }
     case "synced":

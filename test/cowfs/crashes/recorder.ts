@@ -20,7 +20,7 @@ import {
 } from "./disk-image.ts";
 
 export interface DiskCall {
-  readonly kind: "open" | "make" | "rename" | "remove" | "write" | "sync";
+  readonly kind: "open" | "make" | "rename" | "remove" | "write" | "cut" | "sync";
   readonly path: string;
 }
 
@@ -100,7 +100,7 @@ export class Recording {
     else if (bits !== 0) this.ask({ kind: "open", path: at });
     const file = real.openSync(at, flags, mode);
     if (!exists) this.#make(at, false);
-    else if ((bits & fs.constants.O_TRUNC) !== 0) this.steps.push({ kind: "cut", node: this.#number(at) });
+    else if ((bits & fs.constants.O_TRUNC) !== 0) this.steps.push({ kind: "cut", node: this.#number(at), size: 0 });
     this.#open.set(file, { node: this.#number(at), path: at });
     return file;
   }
@@ -116,6 +116,13 @@ export class Recording {
     real.writeSync(file, taken, 0, taken.length, position);
     this.steps.push({ kind: "write", node, position, bytes: Buffer.from(withoutZeros(taken)), length: taken.length });
     return taken.length;
+  }
+
+  cut(file: number, size: number): void {
+    const { node, path: at } = this.#open.get(file)!;
+    this.ask({ kind: "cut", path: at });
+    real.ftruncateSync(file, size);
+    this.steps.push({ kind: "cut", node, size });
   }
 
   /** What a sync that starts now will cover. */
@@ -237,6 +244,7 @@ const byFile: Record<string, (recording: Recording, file: number, ...rest: never
     if (position === undefined) throw new Error("the recorder knows writes at a position only");
     return recording.write(file, data.subarray(start, start + length), position);
   },
+  ftruncateSync: (recording, file, size: number) => recording.cut(file, size),
   fsyncSync: (recording, file) => recording.startSync(file)(),
   fdatasyncSync: (recording, file) => recording.startSync(file)(),
   fdatasync: (recording, file, done: (error: Error | null) => void) => {
@@ -255,7 +263,7 @@ const byFile: Record<string, (recording: Recording, file: number, ...rest: never
 };
 
 const unknown = ["appendFileSync", "truncateSync", "symlinkSync", "rmdirSync", "unlinkSync", "cpSync", "writeFile"];
-const unknownByFile = ["ftruncateSync", "ftruncate", "writevSync", "write", "fsync"];
+const unknownByFile = ["ftruncate", "writevSync", "write", "fsync"];
 const promised = ["mkdir", "rename", "rm", "link", "copyFile", "writeFile"];
 
 function install(): void {

@@ -7,9 +7,9 @@ export const refusals = ["ENOSPC", "EIO", "EROFS"];
 /** What each refusal hits: a full disk takes syncs, one that was remounted read-only has nothing to sync. */
 const hits: Record<string, readonly DiskCall["kind"][]> = {
   ENOSPC: ["make", "write"],
-  EIO: ["open", "make", "rename", "remove", "write", "sync"],
+  EIO: ["open", "make", "rename", "remove", "write", "cut", "sync"],
   "EIO of syncs": ["sync"],
-  EROFS: ["open", "make", "rename", "remove", "write"],
+  EROFS: ["open", "make", "rename", "remove", "write", "cut"],
   short: ["write"],
 };
 

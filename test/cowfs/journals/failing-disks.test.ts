@@ -29,6 +29,10 @@ class FailingDisk implements Disk {
     if (this.refuseSyncs !== undefined) throw diskError(this.refuseSyncs);
     realDisk.syncNow(file);
   }
+
+  cut(file: number, bytes: number): void {
+    realDisk.cut(file, bytes);
+  }
 }
 
 for (const [refusal, code] of [

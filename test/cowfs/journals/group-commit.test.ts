@@ -36,6 +36,10 @@ class GatedDisk implements Disk {
     realDisk.syncNow(file);
   }
 
+  cut(file: number, bytes: number): void {
+    realDisk.cut(file, bytes);
+  }
+
   /** Waits for so many syncs and ends them. */
   async release(count: number, error?: Error): Promise<void> {
     while (this.#waiting.length < count) {
