@@ -145,7 +145,8 @@ export class BorrowedSpace implements AddressSpace {
 
   /** All chunks that are demanded in one turn are asked for at once. */
   async #bring(chunk: number, signal: AbortSignal): Promise<void> {
-    if (this.has(chunk)) return;
+    // Not looked at once more: who reads it has just done so, and will when it is here.
+    if (this.#verified.has(chunk)) return;
     if (!this.#flights.has(chunk)) {
       this.#demanded.add(chunk);
       this.#grouping ??= Promise.resolve().then(() => this.#askDemanded());
