@@ -102,6 +102,7 @@ for (const [side, step, outcome] of [
 
 for (const [step, outcome] of [
   ["migrate journal copied", "stays"],
+  ["migrate memory begun", "stays"],
   ["migrate sent", "stays"],
   ["migrate moved", "moves"],
 ] as const)

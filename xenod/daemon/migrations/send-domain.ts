@@ -150,9 +150,23 @@ async function sendAll(host: Host, record: DomainRecord, domain: Domain, sending
     within = AbortSignal.any([signal, AbortSignal.timeout(stoppedMs)]);
     return await sendRest(host, record, memory, journal, { ...sending, signal: within });
   } catch (error) {
+    const isLost = !within.aborted && (error === stream.errored || isCutOff(error));
     stream.destroy();
-    throw error;
+    throw isLost ? unreachable(end.outgoing, error) : error;
   }
+}
+
+/** A connection that is closed in the middle, without an error of its own. */
+function isCutOff(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE";
+}
+
+/** What its memory went through broke: the other XenoServer, or the way there. */
+function unreachable({ domain, to }: OutgoingMigration, cause: unknown): XenoError {
+  return new XenoError("server-unreachable", `XenoServer ${to.name} went away while ${domain} was sent to it`, {
+    hint: "the guest goes on here; see that both reach each other, and try again",
+    cause,
+  });
 }
 
 /** Oldest first. */
