@@ -20,10 +20,12 @@ import { createGaneshaContender } from "./ganesha-contender.ts";
 import { formatReport, type GuestResult, summarizeReport } from "./report.ts";
 import { createXenoContender } from "./xeno-contender.ts";
 
-export const guestUsage = "guest [--only xeno,ganesha,disk] [--runs N] [--json]";
+export const guestUsage = "guest [--only xeno,ganesha,ganesha-sync,disk] [--runs N] [--json]";
 
 const maxRuns = 1000;
-const names: readonly string[] = ["xeno", "ganesha", "disk"];
+const names: readonly string[] = ["xeno", "ganesha", "ganesha-sync", "disk"];
+/** Five minutes a run each. */
+const defaultNames = names.filter((name) => name !== "ganesha-sync");
 const script = new URL("work.sh", import.meta.url).pathname;
 const overlayUrl = "xenostore://demo/bench-guest";
 
@@ -46,8 +48,9 @@ export async function runGuest(options: string[], signal: AbortSignal): Promise<
   const local = await startServers({ home, names: ["s1"], stateDirectory: directory, cleanup, signal, tell });
   const contenders = [
     createXenoContender(local, overlay.url),
-    createGaneshaContender(await findPlace(local, hypervisor, directory, 1), disk),
-    createDiskContender(await findPlace(local, hypervisor, directory, 2), disk),
+    createGaneshaContender(await findPlace(local, hypervisor, directory, 1), disk, false),
+    createGaneshaContender(await findPlace(local, hypervisor, directory, 2), disk, true),
+    createDiskContender(await findPlace(local, hypervisor, directory, 3), disk),
   ];
   const chosen = contenders.filter(({ name }) => only.includes(name));
   const results = chosen.map((contender): GuestResult => ({ contender, runs: [] }));
@@ -98,7 +101,7 @@ function readFlags(options: string[]): { only: readonly string[]; runs: number; 
       args: options,
       options: { only: { type: "string" }, runs: { type: "string" }, json: { type: "boolean" } },
     });
-    const only = values.only?.split(",") ?? names;
+    const only = values.only?.split(",") ?? defaultNames;
     const unknown = only.find((name) => !names.includes(name));
     if (unknown !== undefined) throw new UsageError(`there is no '${unknown}': ${names.join(", ")}`);
     return { only, runs: readCount("--runs", values.runs ?? "3", maxRuns), json: values.json ?? false };

@@ -19,10 +19,11 @@ import type { GaneshaAnswer } from "./serve-ganesha.ts";
 
 const program = new URL("serve-ganesha.ts", import.meta.url).pathname;
 
-export function createGaneshaContender(place: PeerPlace, { image }: PreparedDisk): Contender {
+/** `syncs`: every change of a directory is on stable storage before it is answered, as with nfs's rows on disk. */
+export function createGaneshaContender(place: PeerPlace, { image }: PreparedDisk, syncs: boolean): Contender {
   return {
-    name: "ganesha",
-    title: "nfs-ganesha on overlayfs",
+    name: syncs ? "ganesha-sync" : "ganesha",
+    title: `nfs-ganesha on overlayfs${syncs ? ", made to sync" : ""}`,
     async boot(signal) {
       const directory = path.join(place.directory, "ganesha");
       const words = [`xeno.export=${path.join(directory, "merged")}`];
@@ -33,7 +34,7 @@ export function createGaneshaContender(place: PeerPlace, { image }: PreparedDisk
           words,
           async serve(link, cleanup) {
             await fs.mkdir(directory, { mode: 0o700 });
-            const { mountPort } = await startServing(link, image, directory, cleanup);
+            const { mountPort } = await startServing(link, [image, directory, ...(syncs ? ["sync"] : [])], cleanup);
             words.push(`xeno.mount=mountport=${mountPort}`);
             const accept = `insert rule ip guest input iifname "${tapName}" tcp dport ${mountPort} accept`;
             await execa("ip", ["netns", "exec", link.namespace, "nft", accept], { env: systemEnvironment });
@@ -48,13 +49,12 @@ export function createGaneshaContender(place: PeerPlace, { image }: PreparedDisk
 /** In namespaces of its own, but for the link's network: all of it ends with its first process. */
 async function startServing(
   { namespace }: GuestLink,
-  image: string,
-  directory: string,
+  serving: readonly string[],
   cleanup: AsyncDisposableStack,
 ): Promise<Extract<GaneshaAnswer, { mountPort: number }>> {
   const inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
   const words = [`--net=${namespacePath(namespace)}`, ...inside, process.execPath, "--no-warnings", program];
-  const child = spawn("nsenter", [...words, image, directory], {
+  const child = spawn("nsenter", [...words, ...serving], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     env: { ...process.env, ...systemEnvironment },
     detached: true,

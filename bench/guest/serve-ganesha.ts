@@ -1,4 +1,7 @@
-/** `node serve-ganesha.ts IMAGE DIRECTORY`, in a mount namespace of its own: serves an overlay over the image until its parent is gone. */
+/**
+ * `node serve-ganesha.ts IMAGE DIRECTORY [sync]`, in a mount namespace of its own: serves an overlay over the image until its parent is
+ * gone. `sync`: changes of directories are synchronous (chattr(1), D), which is what `dirsync` does for all of a file system (mount(8)).
+ */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { runChild } from "../nfs/child.ts";
@@ -6,7 +9,7 @@ import { startGanesha, startRpcbind } from "../nfs/servers.ts";
 
 export type GaneshaAnswer = { readonly mountPort: number } | { readonly error: string };
 
-const [image, directory] = process.argv.slice(2);
+const [image, directory, sync] = process.argv.slice(2);
 const gone = new Promise((resolve) => process.once("disconnect", resolve));
 
 try {
@@ -17,6 +20,8 @@ try {
   for (const made of [lower, "/run/ganesha", "/var/lib/nfs/ganesha"]) await mkdir(made, { recursive: true });
   await runChild(["mount", "-t", "ext4", "-o", "loop,ro", image, lower], log);
   cleanup.defer(() => runChild(["umount", lower], log));
+  // What is made in it inherits that: the upper layer, and where overlayfs prepares what it moves there.
+  if (sync !== undefined) await runChild(["chattr", "+D", directory], log);
   const rpcbind = await startRpcbind(directory);
   cleanup.defer(() => rpcbind.end());
   const place = { directory, lower, logs: directory, core: undefined, home: "", url: "", profile: undefined };
