@@ -3,6 +3,7 @@
  */
 import fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import { XenoError } from "../../cowfs/errors.ts";
+import { buildLazyValidators } from "./lazy-validators.ts";
 
 /** How an error looks on the wire. */
 export interface ErrorBody {
@@ -16,6 +17,7 @@ export function createJsonServer(onDefect: (error: unknown) => void): FastifyIns
     bodyLimit: 64 * 1024,
     forceCloseConnections: true,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
+    schemaController: { compilersFactory: { buildValidator: buildLazyValidators } },
   });
   server.setErrorHandler((error: FastifyError, _request, reply) => {
     if (!(error instanceof XenoError) && error.validation === undefined && (error.statusCode ?? 500) >= 500)

@@ -26,14 +26,7 @@ import {
   serverMac,
   tapName,
 } from "./addresses.ts";
-import {
-  configureDevices,
-  createNamespace,
-  deleteNamespace,
-  joinNames,
-  limitRate,
-  listNamespaces,
-} from "./namespaces.ts";
+import { createNamespace, deleteNamespace, joinNames, limitRate, listNamespaces } from "./namespaces.ts";
 
 import { type PortsOwner, type PublishedPort, publishPorts, unpublishPorts } from "./published-ports.ts";
 
@@ -105,14 +98,17 @@ export async function createLink(specification: LinkSpecification): Promise<Gues
     ],
     rules: writeRules(address, own),
     outerEnds: [{ namespace: outside, device: uplink }],
+    outside: address
+      ? {
+          namespace: outside,
+          devices: [
+            `link set ${uplink} up`,
+            `neigh replace ${uplinkHop.inner} lladdr ${uplinkMac.inner} dev ${uplink} nud permanent`,
+            `route replace ${address}/32 via ${uplinkHop.inner} dev ${uplink} onlink`,
+          ],
+        }
+      : undefined,
   });
-  if (address) {
-    await configureDevices(outside, [
-      `link set ${uplink} up`,
-      `neigh replace ${uplinkHop.inner} lladdr ${uplinkMac.inner} dev ${uplink} nud permanent`,
-      `route replace ${address}/32 via ${uplinkHop.inner} dev ${uplink} onlink`,
-    ]);
-  }
   const { ports = [] } = specification;
   if (address && ports.length > 0) await publishPorts(ownerOfPorts(specification), address, ports);
   if (specification.peakKbitPerSecond !== undefined) await limitLink(specification);

@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { checkAddress } from "./addresses.ts";
-import { configureDevices, createNamespace, deleteNamespace, joinNames } from "./namespaces.ts";
+import { createNamespace, deleteNamespace, joinNames } from "./namespaces.ts";
 
 export interface Member {
   /** Begins the names of everything that one instance makes: see sweep.ts. */
@@ -56,8 +56,8 @@ export async function joinSwitch(member: Member): Promise<string> {
     ],
     rules: memberRules,
     outerEnds: [{ namespace: hub, device: port }],
+    outside: { namespace: hub, devices: [`link set ${port} master br0 up`] },
   });
-  await configureDevices(hub, [`link set ${port} master br0 up`]);
   return namespace;
 }
 
