@@ -57,7 +57,7 @@ async function bootInto(directory: string, images: LabImages, signal: AbortSigna
     env: systemEnvironment,
     cancelSignal: signal,
   });
-  const host = { name: "dom0", number: 1, images, disk, sources, directory, apiPort: 0, linkPort: 0 };
+  const host = { name: "dom0", number: 1, images, disk, sources, directory };
   const child = await startXenHost(host);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const files = xenHostFiles(directory, host.name);
@@ -98,8 +98,10 @@ async function keepMemory(control: string, file: string, signal: AbortSignal): P
 /** 16 hexadecimal digits. */
 async function describeInputs(images: LabImages): Promise<string> {
   const { stdout: version } = await execa("qemu-system-x86_64", ["--version"], { env: systemEnvironment });
-  return createHash("sha256")
-    .update(JSON.stringify([images.disk, images.packages, version, describeHosts()]))
+  const hash = createHash("sha256").update(JSON.stringify([images.disk, images.packages, version, describeHosts()]));
+  // This, and what composes a host's devices.
+  for (const name of ["booted-dom0.ts", "xen-host.ts"]) hash.update(await readFile(join(import.meta.dirname, name)));
+  return hash
     .update(await packInitramfs(images))
     .digest("hex")
     .slice(0, 16);

@@ -33,6 +33,9 @@ export async function bundlePrograms(programs: readonly string[], directory: str
     format: "esm",
     platform: "node",
     target: "node24",
+    // Half as much to read and to hash; of one byte a character.
+    minifyWhitespace: true,
+    legalComments: "none",
     external: leftOut,
     banner: { js: surroundings },
     plugins: [keepPlaces],

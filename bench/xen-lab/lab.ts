@@ -5,7 +5,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../cowfs/errors.ts";
@@ -18,7 +17,15 @@ import { bootDom0 } from "./booted-dom0.ts";
 import { makeSourcesDisk, type SourcesOptions } from "./checkout-disks.ts";
 import { Dom0Shell } from "./dom0-shell.ts";
 import { buildImages, type ImageBuild } from "./images.ts";
-import { apiPortInside, linkAddress, linkMac, startXenHost, xenHostFiles } from "./xen-host.ts";
+import {
+  apiPortInside,
+  findApiPort,
+  labHostNames,
+  linkAddress,
+  linkMac,
+  startXenHost,
+  xenHostFiles,
+} from "./xen-host.ts";
 
 export interface LabOptions {
   /** `xen-lab` of the user's state: holds the images. */
@@ -29,6 +36,8 @@ export interface LabOptions {
   readonly withXenod?: boolean;
   /** What of this checkout is in dom0 besides Xenod. */
   readonly sources?: SourcesOptions;
+  /** The hosts end when this process does, however that ends. */
+  readonly isTied?: boolean;
   readonly signal: AbortSignal;
   onProgress(step: string): void;
 }
@@ -47,11 +56,11 @@ interface HostRecord {
   readonly number: number;
   readonly process: number;
   readonly startTime: string;
-  readonly apiPort: number;
+  /** Of this machine; known once its dom0 is up. */
+  apiPort?: number;
 }
 
 export const callerKey = "lab";
-const names = ["a", "b"];
 const recordFile = "hosts.json";
 
 /** Makes what hosts are started from, or finds it made. */
@@ -62,7 +71,7 @@ export async function buildLab(build: ImageBuild) {
 
 /** Settles when each dom0 is up; `connectXenod` waits for Xenod. What an earlier lab left in the directory is ended first. */
 export async function startLab(options: LabOptions): Promise<LabHost[]> {
-  const { home, hosts, signal, onProgress, withXenod = true } = options;
+  const { home, hosts, signal, onProgress, withXenod = true, isTied } = options;
   const directory = options.directory ?? join(home, "run");
   const built = await buildLab({ directory: join(home, "images"), signal, onProgress });
   await stopLab(directory);
@@ -73,8 +82,7 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
   try {
     const sources = join(directory, "sources.squashfs");
     await makeSourcesDisk(sources, signal, options.sources);
-    const linkPort = await findFreePort();
-    for (const [index, name] of names.slice(0, hosts).entries()) {
+    for (const [index, name] of labHostNames.slice(0, hosts).entries()) {
       const number = index + 1;
       const configuration = {
         name,
@@ -84,18 +92,18 @@ export async function startLab(options: LabOptions): Promise<LabHost[]> {
         listen: `0.0.0.0:${apiPortInside}`,
       };
       await writeFile(join(directory, `${name}.json`), JSON.stringify(configuration));
-      const apiPort = await findFreePort();
       onProgress(`starting Xen host ${name}`);
-      const child = await startXenHost({ ...built, name, number, sources, directory, apiPort, linkPort });
+      const child = await startXenHost({ ...built, name, number, sources, directory, isTied });
       child.unref();
       const startTime = await readStartTime(child.pid!);
-      if (startTime !== undefined) records.push({ name, number, process: child.pid!, startTime, apiPort });
+      if (startTime !== undefined) records.push({ name, number, process: child.pid!, startTime });
       await writeRecords(directory, records);
     }
-    const started = records.map((record) => describeHost(directory, record));
-    await Promise.all(started.map((host, index) => joinLab(directory, host, records[index], withXenod, signal)));
+    await Promise.all(records.map((record) => joinLab(directory, record, withXenod, signal)));
+    for (const record of records) record.apiPort = await findApiPort(xenHostFiles(directory, record.name).control);
+    await writeRecords(directory, records);
     onProgress("dom0 is up");
-    return started;
+    return records.map((record) => describeHost(directory, record));
   } catch (error) {
     await stopLab(directory);
     throw error;
@@ -138,7 +146,7 @@ export async function rebootHost(directory: string, host: LabHost, signal: Abort
   } finally {
     qmp.close();
   }
-  await joinLab(directory, host, record, true, signal);
+  await joinLab(directory, record, true, signal);
 }
 
 /** The API of a host's Xenod, as a caller from elsewhere has it. Waits until it answers. */
@@ -175,13 +183,8 @@ async function prepareKeys(directory: string): Promise<void> {
 }
 
 /** Tells a dom0 which host it is. */
-async function joinLab(
-  directory: string,
-  host: LabHost,
-  record: HostRecord,
-  withXenod: boolean,
-  signal: AbortSignal,
-): Promise<void> {
+async function joinLab(directory: string, record: HostRecord, withXenod: boolean, signal: AbortSignal): Promise<void> {
+  const host = describeHost(directory, record);
   const up = new AbortController();
   const ended = (async () => {
     while ((await readStartTime(record.process)) === record.startTime)
@@ -213,12 +216,4 @@ async function writeRecords(directory: string, records: readonly HostRecord[]): 
   const file = join(directory, recordFile);
   await writeFile(`${file}.new`, JSON.stringify(records));
   await rename(`${file}.new`, file);
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

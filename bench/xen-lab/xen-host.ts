@@ -9,6 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { XenoError } from "../../cowfs/errors.ts";
+import { QmpClient } from "../../xenod/hypervisors/qemu/qmp.ts";
 import { sourcesMiB } from "./checkout-disks.ts";
 import { type LabImages, packInitramfs } from "./images.ts";
 
@@ -25,11 +26,13 @@ export interface XenHostStart {
   readonly sources: string;
   /** Shared by the hosts and whoever drives them, as /lab. */
   readonly directory: string;
-  /** On 127.0.0.1: the API, and the link between the hosts. */
-  readonly apiPort: number;
-  readonly linkPort: number;
+  /** It ends when the process that started it does, however that ends. */
+  readonly isTied?: boolean;
 }
 
+/** A busy machine is slow. */
+const qmpDeadlineMs = 120_000;
+export const labHostNames = ["a", "b"];
 /** Of dom0, and left for guests. */
 const dom0MiB = 832;
 const hostMiB = 1_408;
@@ -43,6 +46,7 @@ export function xenHostFiles(directory: string, name: string) {
     xenodLog: join(directory, `${name}-xenod.log`),
     complaints: join(directory, `${name}-qemu.log`),
     initramfs: join(directory, `${name}-initramfs.cpio`),
+    link: join(directory, `${name}-link.sock`),
   };
 }
 
@@ -56,14 +60,16 @@ export function linkMac(number: number): string {
   return `02:78:65:6e:02:0${number}`;
 }
 
-/** The process is a group of its own, and goes on when this one ends. */
+/** The process is a group of its own, and goes on when this one ends, unless it is tied. */
 export async function startXenHost(start: XenHostStart): Promise<ChildProcess> {
   const files = xenHostFiles(start.directory, start.name);
   for (const file of Object.values(files)) await rm(file, { force: true });
   await writeFile(files.initramfs, await packInitramfs(start.images));
   const complaints = await open(files.complaints, "w", 0o600);
   try {
-    const child = spawn("qemu-system-x86_64", composeOptions(start), {
+    const tie = start.isTied ? ["setpriv", "--pdeathsig", "KILL"] : [];
+    const [command, ...options] = [...tie, "qemu-system-x86_64", ...composeOptions(start)];
+    const child = spawn(command, options, {
       stdio: ["ignore", complaints.fd, complaints.fd],
       detached: true,
     });
@@ -91,18 +97,28 @@ const cpu = "max,-smap,-smep,-rdtscp,-erms,-avx,-avx2,-fma,-f16c";
  * ticks a second of each kernel, which are dear: each flushes QEMU's TLB several times.
  */
 const emulation = ["-accel", "tcg,thread=single", "-icount", "shift=2", "-cpu", cpu];
+/** What QEMU has translated of a program counts for all processes that have it at the same addresses. */
 const kernelWords = [
-  ...["console=hvc0", "loglevel=4", "mitigations=off", "cryptomgr.notests", "random.trust_cpu=on", "net.ifnames=0"],
+  ...[
+    "console=hvc0",
+    "loglevel=4",
+    "mitigations=off",
+    "norandmaps",
+    "cryptomgr.notests",
+    "random.trust_cpu=on",
+    "net.ifnames=0",
+  ],
   "panic=-1",
 ];
 const xenWords = [
-  ...[`dom0_mem=${dom0MiB}M,max:${dom0MiB}M`, "console=com1", "com1=115200,8n1", "spec-ctrl=eager-fpu"],
+  ...[`dom0_mem=${dom0MiB}M,max:${dom0MiB}M`, "console=com1", "com1=115200,8n1", "spec-ctrl=no,eager-fpu"],
   ...["bootscrub=off", "noreboot"],
 ];
 
 function composeOptions(start: XenHostStart): string[] {
-  const { name, number, images, sources, directory, apiPort, linkPort } = start;
+  const { name, number, images, sources, directory } = start;
   const files = xenHostFiles(directory, name);
+  const other = xenHostFiles(directory, labHostNames[2 - number]);
   const disk = (id: string, path: string, options: string) => [
     ...["-drive", `file=${escapeValue(path)},if=none,id=${id},${options}`],
     ...["-device", `virtio-blk-pci,drive=${id}`],
@@ -121,9 +137,9 @@ function composeOptions(start: XenHostStart): string[] {
     ...disk("root", start.disk, start.memory === undefined ? "format=qcow2" : "format=qcow2,snapshot=on"),
     ...disk("sources", sources, "format=raw,readonly=on"),
     ...disk("packages", images.packages, "format=raw,readonly=on"),
-    ...["-netdev", `user,id=api,hostfwd=tcp:127.0.0.1:${apiPort}-:${apiPortInside}`],
+    ...["-netdev", `user,id=api,hostfwd=tcp:127.0.0.1:0-:${apiPortInside}`],
     ...["-device", "virtio-net-pci,netdev=api,romfile="],
-    ...["-netdev", `socket,id=link,${number === 1 ? "listen" : "connect"}=127.0.0.1:${linkPort}`],
+    ...["-netdev", `dgram,id=link,${unixEnd("local", files.link)},${unixEnd("remote", other.link)}`],
     ...["-device", `virtio-net-pci,netdev=link,mac=${linkMac(1)},romfile=`],
     ...["-fsdev", `local,id=lab,path=${escapeValue(directory)},security_model=none`],
     ...["-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab"],
@@ -131,6 +147,25 @@ function composeOptions(start: XenHostStart): string[] {
     ...["-device", "virtserialport,chardev=shell,name=shell"],
     ...(start.memory === undefined ? [] : ["-incoming", `exec:cat '${start.memory}'`]),
   ];
+}
+
+function unixEnd(end: "local" | "remote", path: string): string {
+  return `${end}.type=unix,${end}.path=${escapeValue(path)}`;
+}
+
+/** The port of this machine's 127.0.0.1 that leads to the API's in dom0: the kernel chose a free one. */
+export async function findApiPort(control: string): Promise<number> {
+  const qmp = await QmpClient.connect(control, qmpDeadlineMs);
+  try {
+    const options = { "command-line": "info usernet" };
+    const table = String(await qmp.execute("human-monitor-command", options, qmpDeadlineMs));
+    // Protocol[State], file descriptor, source address and port, destination address and port.
+    const [, port] = /TCP\[HOST_FORWARD\] +\d+ +127\.0\.0\.1 +(\d+) /.exec(table) ?? [];
+    if (port === undefined) throw new XenoError("xen-lab-not-started", `QEMU forwards no port: ${table}`);
+    return Number(port);
+  } finally {
+    qmp.close();
+  }
 }
 
 /** What QEMUs must have alike, for one to go on with what another kept. */

@@ -4,8 +4,15 @@ import { join } from "node:path";
 import { type Published, publishFiles } from "../xenod/published.ts";
 import { publishTestKernel } from "./guest-kernel.ts";
 
+export interface CountingOptions {
+  /** Between two counts. Default: 0.1. */
+  readonly pauseSeconds?: number;
+  /** Default: 128. */
+  readonly memoryMiB?: number;
+}
+
 /** Counts in memory and in a file, which must agree for ever; each count is synced, and appended to a log. */
-const init = `#!/bin/busybox sh
+const writeInit = (pauseSeconds: number) => `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 echo "guest: up"
 n=0
@@ -16,17 +23,20 @@ while true; do
   else
     echo "guest: ERROR $n"
   fi
-  sleep 0.1
+  sleep ${pauseSeconds}
 done
 `;
 
 /** What a deployment needs of it. */
-export async function publishCountingGuest(published: Published) {
+export async function publishCountingGuest(
+  published: Published,
+  { pauseSeconds = 0.1, memoryMiB = 128 }: CountingOptions = {},
+) {
   const kernel = await publishTestKernel(published);
-  const files = { "bin/busybox": await readFile("/bin/busybox"), "sbin/init": init };
+  const files = { "bin/busybox": await readFile("/bin/busybox"), "sbin/init": writeInit(pauseSeconds) };
   const directories = ["dev", "proc", "sys", "data", "root"];
   const overlay = await publishFiles(published, "counter", files, { executables: Object.keys(files), directories });
-  return { overlay, kernel, memoryMiB: 128, cpus: 1 };
+  return { overlay, kernel, memoryMiB, cpus: 1 };
 }
 
 /** How far it has counted on this console. Throws where it saw an error. */

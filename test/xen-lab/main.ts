@@ -14,7 +14,7 @@ import { buildLab, connectXenod, findLab, startLab, stopLab, waitForServerKey } 
 import { findHome } from "../../control/cli/home.ts";
 import { exitCodes, printResult, reportError, tell } from "../../control/cli/output.ts";
 import { runTests } from "./run-tests.ts";
-import { tellTwoHosts } from "./two-hosts.ts";
+import { GuestLife } from "./two-hosts.ts";
 
 const usage = `Usage: npm run xen-lab -- build
        npm run xen-lab -- up [--hosts 1|2] [--bare]
@@ -25,6 +25,16 @@ const usage = `Usage: npm run xen-lab -- build
 `;
 /** It takes ten minutes on a machine that others use, too. */
 const storyDeadlineMs = 3_600_000;
+const wholeLife: readonly ((life: GuestLife) => Promise<string>)[] = [
+  (life) => life.deploy(),
+  (life) => life.resumeElsewhere(),
+  (life) => life.moveLive(),
+  (life) => life.makeStranger(),
+  (life) => life.killReceiver(),
+  (life) => life.cyclePower(),
+  (life) => life.remove(),
+  (life) => life.removeStranger(),
+];
 const home = findHome().at("xen-lab");
 const directory = join(home, "run");
 const interrupted = new AbortController();
@@ -99,7 +109,10 @@ async function twoHosts(): Promise<number> {
   const hosts = known.length > 0 ? known : await startLab({ home, hosts: 2, signal, onProgress });
   try {
     const within = AbortSignal.any([signal, AbortSignal.timeout(storyDeadlineMs)]);
-    await tellTwoHosts({ directory, hosts, signal: within, onStep: onProgress });
+    const life = await GuestLife.begin({ directory, hosts, signal: within });
+    onProgress("both XenoServers answer");
+    for (const act of wholeLife) onProgress(await act(life));
+    await life.close();
     return 0;
   } finally {
     if (known.length === 0) await stopLab(directory);

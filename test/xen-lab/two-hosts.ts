@@ -15,12 +15,12 @@ import { createKey, loadKey, trustKey } from "../../xenostore/keys/key-ring.ts";
 import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
 import { parseCount, publishCountingGuest } from "../end-to-end/counting-guest.ts";
 
-export interface Story {
-  /** The lab's, with two hosts that run a Xenod. */
+export interface TwoHosts {
+  /** The lab's. */
   readonly directory: string;
+  /** Both run a Xenod. */
   readonly hosts: readonly LabHost[];
   readonly signal: AbortSignal;
-  onStep(step: string): void;
 }
 
 interface Server {
@@ -30,53 +30,166 @@ interface Server {
 }
 
 const guest = "guest";
+/** All of it is saved, published and moved. */
+const guestMiB = 96;
+/** What is asked again and again takes a fifth of an emulated processor's time, and no more. */
+const pollMs = 500;
+const restPerAsking = 4;
 
-/** Rejects with what was not as it should be. */
-export async function tellTwoHosts({ directory, hosts, signal, onStep }: Story): Promise<void> {
-  const published = await openLabStore(directory);
-  const deployment = { id: randomUUID(), name: guest, ...(await publishCountingGuest(published)) };
-  onStep("the guest is published");
-  const [a, b] = (await Promise.all(hosts.map((host) => connect(directory, host, signal)))) as [Server, Server];
-  try {
-    await follow(a, await a.client.deploy(deployment, signal), signal);
-    let count = await waitForCount(a, 3, signal);
-    onStep(`deployed on a, it has counted to ${count}`);
+/** Each step takes up what the one before left, says what has happened, and rejects with what was not as it should be. */
+export class GuestLife {
+  readonly #directory: string;
+  readonly #signal: AbortSignal;
+  readonly #a: Server;
+  readonly #b: Server;
+  #count = 0;
 
-    await follow(a, await a.client.suspend(guest, {}, signal), signal);
-    const [{ number }] = await a.client.checkpoints(guest, signal);
-    const { url } = (await follow(a, await a.client.publishCheckpoint(guest, number, signal), signal)) as {
+  private constructor({ directory, signal }: TwoHosts, [a, b]: readonly Server[]) {
+    this.#directory = directory;
+    this.#signal = signal;
+    this.#a = a;
+    this.#b = b;
+  }
+
+  /** Settles once both answer. */
+  static async begin(two: TwoHosts): Promise<GuestLife> {
+    const { directory, hosts, signal } = two;
+    return new GuestLife(two, await Promise.all(hosts.map((host) => connect(directory, host, signal))));
+  }
+
+  /** The hosts stay. */
+  async close(): Promise<void> {
+    for (const { client } of [this.#a, this.#b]) await client.close();
+  }
+
+  /** On a. */
+  async deploy(): Promise<string> {
+    const published = await openLabStore(this.#directory);
+    // A processor that is emulated twice has no time for ten counts a second.
+    const document = await publishCountingGuest(published, { pauseSeconds: 1, memoryMiB: guestMiB });
+    const deployment = { id: randomUUID(), name: guest, ...document };
+    await this.#follow(this.#a, await this.#a.client.deploy(deployment, this.#signal));
+    await this.#waitForCounts(this.#a, 3);
+    return `deployed on a, it has counted to ${this.#count}`;
+  }
+
+  /** From a to b, by way of the store. */
+  async resumeElsewhere(): Promise<string> {
+    const [a, b] = [this.#a, this.#b];
+    await this.#follow(a, await a.client.suspend(guest, {}, this.#signal));
+    const [{ number }] = await a.client.checkpoints(guest, this.#signal);
+    const { url } = (await this.#follow(a, await a.client.publishCheckpoint(guest, number, this.#signal))) as {
       url: string;
     };
-    onStep(`suspended, and published as ${url}`);
-    await follow(b, await b.client.resumePublished({ url, name: guest }, signal), signal);
-    await follow(a, await a.client.remove(guest, 0, signal), signal);
-    count = await waitForCount(b, count + 2, signal);
-    await expectOnly(b, a, signal);
-    onStep(`resumed on b, it has counted to ${count}`);
+    await this.#follow(b, await b.client.resumePublished({ url, name: guest }, this.#signal));
+    await this.#follow(a, await a.client.remove(guest, 0, this.#signal));
+    await this.#waitForCounts(b, 2);
+    await this.#expectOnly(b, a);
+    return `suspended, published as ${url} and resumed on b, it has counted to ${this.#count}`;
+  }
 
-    await move(b, a, signal);
-    count = await waitForCount(a, count + 2, signal);
-    await expectOnly(a, b, signal);
-    onStep(`moved to a, it has counted to ${count}`);
+  /** From b to a. */
+  async moveLive(): Promise<string> {
+    await this.#move(this.#b, this.#a);
+    await this.#waitForCounts(this.#a, 2);
+    await this.#expectOnly(this.#a, this.#b);
+    return `moved to a, it has counted to ${this.#count}`;
+  }
 
-    await makeStranger(b, signal);
-    await assert.rejects(move(a, b, signal, () => killXenod(b, signal)));
-    count = await waitForCount(a, count + 2, signal);
-    await expectOnly(a, b, signal);
-    onStep(`b's Xenod was killed while it moved: it stays on a, and has counted to ${count}`);
+  /** From a to b, which does not come to pass. */
+  async killReceiver(): Promise<string> {
+    const [a, b] = [this.#a, this.#b];
+    await assert.rejects(this.#move(a, b, () => killXenod(b, this.#signal)));
+    await this.#waitForCounts(a, 2);
+    await this.#expectOnly(a, b);
+    return `b's Xenod was killed while it moved: it stays on a, and has counted to ${this.#count}`;
+  }
 
-    await rebootHost(directory, a.host, signal);
-    await until(async () => (await a.client.domain(guest, signal)).state !== "running", signal);
-    const { state, reason } = await a.client.domain(guest, signal);
+  /** A domain on b that is none of ours; it may do what it likes. */
+  async makeStranger(): Promise<string> {
+    const { host } = this.#b;
+    const settings = ['name = "stranger"', 'type = "pvh"', "memory = 64", 'kernel = "/run/kernel"'];
+    const kernel = `cp $(ls /var/lib/xeno/${host.name}/kernels/*/vmlinux | head -n 1) /run/kernel`;
+    const write = settings.map((setting) => `echo '${setting}' >>/run/stranger.cfg`);
+    await host.shell.require([kernel, ...write, "xl create -q -p -e /run/stranger.cfg"].join(" && "), this.#signal);
+    return "somebody else made a domain on b with xl";
+  }
+
+  async removeStranger(): Promise<string> {
+    await this.#b.host.shell.require("xl destroy stranger", this.#signal);
+    return "what somebody else made with xl was left alone";
+  }
+
+  /** Of a, which it runs on. */
+  async cyclePower(): Promise<string> {
+    const { client, host } = this.#a;
+    await rebootHost(this.#directory, host, this.#signal);
+    await this.#until(async () => (await client.domain(guest, this.#signal)).state !== "running");
+    const { state, reason } = await client.domain(guest, this.#signal);
     assert.deepEqual({ state, reason }, { state: "crashed", reason: "its host was restarted" });
-    onStep("a's machine was switched off and on: its Xenod says so");
+    return "a's machine was switched off and on: its Xenod says so";
+  }
 
-    await follow(a, await a.client.remove(guest, 0, signal), signal);
-    for (const server of [a, b]) await until(() => hasNothing(server, signal), signal);
-    await b.host.shell.require("xl destroy stranger", signal);
-    onStep("removed: nothing of it is left, and what somebody else made with xl was left alone");
-  } finally {
-    for (const { client } of [a, b]) await client.close();
+  /** From a. */
+  async remove(): Promise<string> {
+    await this.#follow(this.#a, await this.#a.client.remove(guest, 0, this.#signal));
+    for (const server of [this.#a, this.#b]) await this.#until(() => this.#hasNothing(server));
+    return "removed: nothing of it is left";
+  }
+
+  async #follow({ client }: Server, { task }: { task: string }): Promise<unknown> {
+    return await client.waitForTask(task, undefined, this.#signal);
+  }
+
+  /** `meanwhile` is called once the memory is under way. */
+  async #move(from: Server, to: Server, meanwhile?: () => Promise<void>): Promise<void> {
+    const { task } = await from.client.migrate(guest, { to: to.peer, dropCheckpoints: true }, this.#signal);
+    let begun: Promise<void> | undefined;
+    await from.client
+      .waitForTask(
+        task,
+        ({ progress }) => {
+          if (progress.some(({ step }) => step === "memory begun")) begun ??= meanwhile?.();
+        },
+        this.#signal,
+      )
+      .finally(() => begun);
+  }
+
+  /** So many more than were seen before. */
+  async #waitForCounts({ client }: Server, more: number): Promise<void> {
+    const wanted = this.#count + more;
+    await this.#until(async () => {
+      this.#count = parseCount(await client.log(guest, undefined, this.#signal));
+      return this.#count >= wanted;
+    });
+  }
+
+  /** It runs on one host; on the other there is nothing of it, for Xen or for us. */
+  async #expectOnly(at: Server, other: Server): Promise<void> {
+    await this.#until(() => this.#hasNothing(other));
+    assert.equal((await at.client.domain(guest, this.#signal)).state, "running");
+    assert.equal((await this.#listDomains(at)).length, 1);
+  }
+
+  async #hasNothing(server: Server): Promise<boolean> {
+    const known = await server.client.domains(this.#signal);
+    return known.length === 0 && (await this.#listDomains(server)).length === 0;
+  }
+
+  /** Xen's own word, without dom0 and the stranger. */
+  async #listDomains({ host }: Server): Promise<string[]> {
+    const table = await host.shell.require("xl list", this.#signal);
+    return table.split("\n").filter((line) => line !== "" && !/^(Name|Domain-0|stranger) /.test(line));
+  }
+
+  async #until(isSo: () => Promise<boolean>): Promise<void> {
+    for (;;) {
+      const begun = performance.now();
+      if (await isSo()) return;
+      const askingMs = performance.now() - begun;
+      await delay(Math.max(pollMs, restPerAsking * askingMs), undefined, { signal: this.#signal });
+    }
   }
 }
 
@@ -98,64 +211,7 @@ async function connect(directory: string, host: LabHost, signal: AbortSignal): P
   return { host, client, peer };
 }
 
-async function follow({ client }: Server, { task }: { task: string }, signal: AbortSignal): Promise<unknown> {
-  return await client.waitForTask(task, undefined, signal);
-}
-
-/** `meanwhile` is called once the memory is under way. */
-async function move(from: Server, to: Server, signal: AbortSignal, meanwhile?: () => Promise<void>): Promise<void> {
-  const { task } = await from.client.migrate(guest, { to: to.peer, dropCheckpoints: true }, signal);
-  let begun: Promise<void> | undefined;
-  await from.client
-    .waitForTask(
-      task,
-      ({ progress }) => {
-        if (progress.some(({ step }) => step === "memory begun")) begun ??= meanwhile?.();
-      },
-      signal,
-    )
-    .finally(() => begun);
-}
-
-/** A domain that is none of ours; it may do what it likes. */
-async function makeStranger({ host }: Server, signal: AbortSignal): Promise<void> {
-  const settings = ['name = "stranger"', 'type = "pvh"', "memory = 64", 'kernel = "/run/kernel"'];
-  const kernel = `cp $(ls /var/lib/xeno/${host.name}/kernels/*/vmlinux | head -n 1) /run/kernel`;
-  const write = settings.map((setting) => `echo '${setting}' >>/run/stranger.cfg`);
-  await host.shell.require([kernel, ...write, "xl create -q -p -e /run/stranger.cfg"].join(" && "), signal);
-}
-
 /** dom0 starts another. */
 async function killXenod({ host }: Server, signal: AbortSignal): Promise<void> {
   await host.shell.require("kill -9 $(pgrep -f 'main.ts server run')", signal);
-}
-
-async function waitForCount({ client }: Server, count: number, signal: AbortSignal): Promise<number> {
-  let reached = 0;
-  await until(async () => {
-    reached = parseCount(await client.log(guest, undefined, signal));
-    return reached >= count;
-  }, signal);
-  return reached;
-}
-
-/** It runs on one host; on the other there is nothing of it, for Xen or for us. */
-async function expectOnly(at: Server, other: Server, signal: AbortSignal): Promise<void> {
-  await until(() => hasNothing(other, signal), signal);
-  assert.equal((await at.client.domain(guest, signal)).state, "running");
-  assert.equal((await listDomains(at, signal)).length, 1);
-}
-
-async function hasNothing(server: Server, signal: AbortSignal): Promise<boolean> {
-  return (await server.client.domains(signal)).length === 0 && (await listDomains(server, signal)).length === 0;
-}
-
-/** Xen's own word, without dom0 and the stranger. */
-async function listDomains({ host }: Server, signal: AbortSignal): Promise<string[]> {
-  const table = await host.shell.require("xl list", signal);
-  return table.split("\n").filter((line) => line !== "" && !/^(Name|Domain-0|stranger) /.test(line));
-}
-
-async function until(isSo: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
-  while (!(await isSo())) await delay(500, undefined, { signal });
 }
