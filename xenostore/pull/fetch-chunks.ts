@@ -19,6 +19,8 @@ import { defaultRetryPolicy, type RetryPolicy, retryStore } from "./retry.ts";
 
 const maxDemands = 8;
 const maxAhead = 4;
+/** zlib takes no smaller ones. */
+const minPieceBytes = 64;
 /** zstd's window for frames of `maxFrameBytes`: what is larger would make the decoder allocate for nothing. */
 const maxWindowLog = 22;
 
@@ -115,6 +117,8 @@ export function createChunkFetcher(
     try {
       raw = zstdDecompressSync(packed, {
         maxOutputLength: rawLength,
+        // In one piece: in zlib's of 16 KiB, and put together, it takes up to 1.6 times as long.
+        chunkSize: Math.max(minPieceBytes, rawLength),
         params: { [constants.ZSTD_d_windowLogMax]: maxWindowLog },
       });
     } catch (error) {
