@@ -66,7 +66,7 @@ export function contendWithXl(signal: AbortSignal): Contender {
     async create(guest) {
       name = identify(guest.name, guest.directory).name;
       configuration = domainFiles(guest.directory).configuration;
-      await writeFile(configuration, composeConfiguration(guest));
+      await writeFile(configuration, composeConfiguration(guest, "pvh"));
       for (const file of [record(name), record(`${name}--incoming`)]) await rm(file, { force: true });
       await xl("create", "-p", "-e", configuration);
     },

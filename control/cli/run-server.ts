@@ -10,6 +10,7 @@ import { XenoError } from "../../cowfs/errors.ts";
 import { XenodClient } from "../../xenod/api/client.ts";
 import type { PortSettings } from "../../xenod/daemon/admit-ports.ts";
 import { type ReadyServer, runXenoServer } from "../../xenod/daemon/run-xeno-server.ts";
+import type { GuestType } from "../../xenod/hypervisors/xl/configuration.ts";
 import { isUp } from "../../xenod/resources/admission.ts";
 import { joinClient, joinServer, leaveNetwork, maxLocalServers, type ServerNetwork } from "../network/local-network.ts";
 import { withNetworkLock } from "../network/network-lock.ts";
@@ -39,6 +40,7 @@ export interface RunFlags extends LiveFlags {
   readonly fillRate?: number;
   readonly workers?: number;
   readonly ioErrorsAfter?: number;
+  readonly xenGuests?: GuestType;
   readonly listen?: HostPort;
   /** On the host's own network. */
   readonly guests?: GuestNetwork;
@@ -77,6 +79,7 @@ export async function runServer({ home, signal, json }: Context, flags: RunFlags
         ioErrorAfterMs: seconds(flags.ioErrorsAfter),
       },
       workers: flags.workers,
+      xenGuests: flags.xenGuests,
       live: livePolicy(flags),
       store: home.store,
       trustDirectory: path.resolve(flags.trust ?? home.keys),

@@ -49,6 +49,12 @@ export function createServerCommands(): Command {
       "how many processes serve the guests' roots, as they are needed (default: one for each core, up to 8)",
       parseNumber,
     )
+    .addOption(
+      new Option("--xen-guests <type>", "of what type guests are made on a Xen host (default: pvh)").choices([
+        "pvh",
+        "pv",
+      ]),
+    )
     .option("--listen <host:port>", "answer the API there too, to those whom the owner `operators` trusts", parseListen)
     .option(
       "--io-errors-after <seconds>",

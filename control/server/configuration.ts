@@ -79,6 +79,9 @@ export const ServerConfiguration = Type.Object(
           "How many processes serve the guests' roots, as they are needed. Default: one for each core, up to 8.",
       }),
     ),
+    xenGuests: Type.Optional(
+      Type.Enum(["pvh", "pv"], { description: "Of what type guests are made on a Xen host. Default: pvh." }),
+    ),
     ioErrorsAfter: Type.Optional(
       Type.Integer({
         minimum: 1,

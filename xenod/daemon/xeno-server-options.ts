@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { LivePolicy } from "../../templates/layers/live-policy.ts";
 import type { PullSettings } from "../file-server/protocol.ts";
 import type { Hypervisor } from "../hypervisors/hypervisor.ts";
+import type { GuestType } from "../hypervisors/xl/configuration.ts";
 import type { PortSettings } from "./admit-ports.ts";
 
 export interface XenoServerOptions {
@@ -33,6 +34,8 @@ export interface XenoServerOptions {
   readonly nameServers?: readonly string[];
   /** Default: Xen where this is its dom0, else QEMU, with KVM where that really works. */
   readonly hypervisor?: Hypervisor;
+  /** On a Xen host. Default: `pvh`. */
+  readonly xenGuests?: GuestType;
   /** How long a migration's task waits for a XenoServer that does not answer. Default 30,000. */
   readonly migrationPatienceMs?: number;
   readonly log: Logger;

@@ -151,7 +151,7 @@ export class XenoServer {
         isOnHost: false,
         range: options.namespace === undefined ? undefined : { first: 1, last: 65_535 },
       },
-      hypervisor: options.hypervisor ?? chooseHypervisor(),
+      hypervisor: options.hypervisor ?? chooseHypervisor(options.xenGuests),
       fileServer: new FileServerClient(stateDirectory),
       draining: new Draining(options.name, join(stateDirectory, "draining.json")),
       records: new DomainRecords(join(stateDirectory, "domains"), (name, record) => {

@@ -103,6 +103,7 @@ export interface HypervisorFeatures {
   readonly memoryResize: "balloon" | "none";
   /** `share`: the processor time changes, the number of CPUs does not. */
   readonly cpuResize: "share" | "none";
+  /** Where not, `migrate` rejects with `migration-unsupported`. */
   readonly liveMigration: boolean;
   /** What it joins a guest to, in its link's namespace: a tap device that it opens, or a bridge that it adds a port to. */
   readonly link: "tap" | "bridge";

@@ -20,6 +20,7 @@ for (const [wrong, reason] of [
   ['{"name": "a", "guests": {"addresses": "10.0.0.0/24", "device": "eth0; reboot"}}', /\/guests\/device must match/],
   ['{"name": "a", "cacheSize": "much"}', /\/cacheSize must match/],
   ['{"name": "a", "workers": 0}', /\/workers must be >= 1/],
+  ['{"name": "a", "xenGuests": "hvm"}', /\/xenGuests must be equal to one of/],
   ['{"name": "a", "ioErrorsAfter": 0}', /\/ioErrorsAfter must be >= 1/],
 ] as const)
   test(`a configuration is refused: ${wrong}`, async (t) => {

@@ -247,6 +247,11 @@ export function testHypervisor(name: string, subject: Subject): void {
     const { domain, shell } = await boot(t, here, signal);
     await shell.run("word=kept");
     const platform = await domain.platform();
+    if (!hypervisor.features.liveMigration) {
+      await t.throwsAsync(domain.migrate((await connectPair(t)).from, signal), { code: "migration-unsupported" });
+      await runs(t, domain, shell);
+      return await domain.destroy();
+    }
 
     const broken = await connectPair(t);
     const failing = await domain.migrate(broken.from, signal);
@@ -311,7 +316,7 @@ async function* loseTheRest(part: AsyncIterable<Buffer>): AsyncGenerator<Buffer>
 }
 
 /** Both ends of a TCP connection. */
-async function connectPair(t: ExecutionContext): Promise<{ from: Socket; to: Socket }> {
+export async function connectPair(t: ExecutionContext): Promise<{ from: Socket; to: Socket }> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

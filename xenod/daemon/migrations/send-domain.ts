@@ -67,6 +67,10 @@ export async function sendDomain(
     throw new XenoError("domain-stopped", `domain ${record.name} does not run: it is ${record.state}`, {
       hint: "only what runs can be migrated; xeno checkpoint publish takes what is suspended elsewhere",
     });
+  if (!context.host.hypervisor.features.liveMigration)
+    throw new XenoError("migration-unsupported", `XenoServer ${context.host.name} cannot move a guest that runs`, {
+      hint: "suspend it, publish its checkpoint, and resume that elsewhere: xeno suspend --help",
+    });
   signal.throwIfAborted();
   const history = dropCheckpoints ? [] : await listHistory(context.host, record);
   const target = new TargetClient(context.host.name, to, await context.identity());

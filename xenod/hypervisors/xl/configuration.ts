@@ -36,23 +36,26 @@ export function identify(name: string, directory: string): Identity {
   return { name: `xeno-${name}-${digest.slice(0, 8)}`, uuid: [...parts, digest.slice(20, 32)].join("-") };
 }
 
+/** `xl info` says of what types a host can have guests; PVH ones need what it calls `hvm`. */
+export type GuestType = "pvh" | "pv";
+
 /** Goes before what the deployment says. Without it a panic ends in a triple fault, which Xen takes for a reset. */
 const kernelOptions = "xen_legacy_crash ";
 
 const vifScript = join(import.meta.dirname, "vif-script.sh");
 
 /**
- * PVH: a PV guest cannot be migrated by Debian's Xen, which has no shadow paging. A guest that ends stays, dead, until some Xenod
- * has read why (H2); one that resets itself stays too, and is made anew by Xenod.
+ * A guest that ends stays, dead, until some Xenod has read why (H2); one that resets itself stays too, and is made anew by Xenod, of the
+ * type that it has.
  */
-export function composeConfiguration(specification: DomainSpecification): string {
+export function composeConfiguration(specification: DomainSpecification, type: GuestType): string {
   const { name, directory, memoryMiB, cpus, cpu, kernel, initramfs, commandLine, link } = specification;
   const identity = identify(name, directory);
   const vif = `mac=${link.mac},bridge=${link.namespace},script=${vifScript}`;
   const settings: Record<string, string | number | readonly string[]> = {
     name: identity.name,
     uuid: identity.uuid,
-    type: "pvh",
+    type,
     kernel,
     ramdisk: initramfs,
     cmdline: kernelOptions + commandLine.replaceAll("console=ttyS0", "console=hvc0"),

@@ -6,13 +6,19 @@ import { appendFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } fro
 import { join } from "node:path";
 import { XenoError } from "../../../cowfs/errors.ts";
 import type { DomainSpecification } from "../hypervisor.ts";
-import { composeConfiguration, domainFiles, identify } from "./configuration.ts";
+import { composeConfiguration, domainFiles, type GuestType, identify } from "./configuration.ts";
 
 /** Where xenconsoled writes what guests print, if it is told to (`--log=guest`): its default. */
 export const recordsDirectory = "/var/log/xen/console";
 
+/** A domain that was wholly built. */
+export interface BuiltDomain {
+  readonly specification: DomainSpecification;
+  readonly type: GuestType;
+}
+
 /** Settles when xl can be asked to build the domain. Throws `image-missing`. */
-export async function prepareFiles(specification: DomainSpecification, records: string): Promise<void> {
+export async function prepareFiles({ specification, type }: BuiltDomain, records: string): Promise<void> {
   const { name, directory, kernel, initramfs } = specification;
   for (const [what, file] of Object.entries({ kernel, initramfs })) {
     await stat(file).catch((cause) => {
@@ -24,7 +30,7 @@ export async function prepareFiles(specification: DomainSpecification, records: 
   }
   const files = domainFiles(directory);
   await noteUnbuilt(directory);
-  await writeWhole(files.configuration, composeConfiguration(specification));
+  await writeWhole(files.configuration, composeConfiguration(specification, type));
   await appendFile(files.consoleLog, "", { mode: 0o600 });
   // xenconsoled names its records by domain, and appends: so what it writes is in the domain's directory from the first byte.
   await mkdir(records, { recursive: true });
@@ -34,9 +40,9 @@ export async function prepareFiles(specification: DomainSpecification, records: 
 }
 
 /** (F1) */
-export async function noteBuilt(specification: DomainSpecification): Promise<void> {
+export async function noteBuilt({ specification, type }: BuiltDomain): Promise<void> {
   const { specification: file } = domainFiles(specification.directory);
-  await writeWhole(file, JSON.stringify({ format: 1, specification }));
+  await writeWhole(file, JSON.stringify({ format: 1, specification, type }));
 }
 
 /** (F1) It is about to be built anew. */
@@ -52,10 +58,12 @@ export async function removeFiles(name: string, directory: string, records: stri
     await rm(file, { force: true });
 }
 
-/** Of the domain that was wholly built in this directory. */
-export async function readSpecification(directory: string): Promise<DomainSpecification | undefined> {
+/** In this directory. Before there was a choice, all were PVH. */
+export async function readBuilt(directory: string): Promise<BuiltDomain | undefined> {
   const text = await readFile(domainFiles(directory).specification, "utf8").catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as { specification: DomainSpecification }).specification;
+  if (text === undefined) return undefined;
+  const { specification, type = "pvh" } = JSON.parse(text) as Partial<BuiltDomain> & Pick<BuiltDomain, "specification">;
+  return { specification, type };
 }
 
 function nameRecord({ name, directory }: Pick<DomainSpecification, "name" | "directory">): string {

@@ -4,9 +4,8 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { systemEnvironment } from "../../system-path.ts";
 import { type ListedDomain, parseList } from "./list.ts";
-import { type RunXl, runXl } from "./run-xl.ts";
+import type { RunXl } from "./run-xl.ts";
 
 /** `undefined`: no such domain. */
 type Listener = (domain: ListedDomain | undefined) => void;
@@ -17,12 +16,14 @@ const restartPauseMs = 500;
 export class DomainTable {
   readonly #listeners = new Map<Listener, string>();
   readonly #run: RunXl;
+  readonly #environment: NodeJS.ProcessEnv;
   #watching: AbortController | undefined;
   #running: Promise<ListedDomain[]> | undefined;
   #next: Promise<ListedDomain[]> | undefined;
 
-  constructor(run: RunXl = runXl) {
+  constructor(run: RunXl, environment: NodeJS.ProcessEnv) {
     this.#run = run;
+    this.#environment = environment;
   }
 
   /** Every domain that is not being taken down, as it is now or later. */
@@ -73,7 +74,7 @@ export class DomainTable {
   async #watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const watcher = spawn("xenstore-watch", ["@releaseDomain"], {
-        env: systemEnvironment,
+        env: this.#environment,
         stdio: ["ignore", "pipe", "ignore"],
       });
       // One that was not started has no process: to kill that would be to kill all of ours.

@@ -1,7 +1,8 @@
 /**
  * A guest's memory out of Xen and into it: `xl save`, `xl migrate` and `xl restore`, with pipes of ours at their ends.
  *
- * Invariant (M2): until all was sent, the end of our pipe ends the transfer, and the guest runs on; for what follows see holder.ts.
+ * Invariant (M2): until all was sent, the end of our pipe ends the transfer, and the guest runs on; for what follows see holder.ts, and
+ * for an xl that was killed run-on.ts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,11 +12,11 @@ import type { Readable, Writable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { XenoError } from "../../../cowfs/errors.ts";
-import { systemEnvironment } from "../../system-path.ts";
 import type { DomainSpecification, OutgoingMigration } from "../hypervisor.ts";
 import { domainFiles } from "./configuration.ts";
 import { composeHolder, endHolder } from "./holder.ts";
 import { composeHead, composeXlHeader, type ImageHead, ImageStream, readHead } from "./image-stream.ts";
+import { runOn, type XlGuest } from "./run-on.ts";
 import { explain, missing } from "./run-xl.ts";
 
 const settleMs = 300_000;
@@ -24,7 +25,7 @@ const gonePollMs = 100;
 /** A guest that xl is saving, or is about to. */
 export interface Saving {
   /** Settles once the guest has stopped itself. Rejects as `write` does; then it runs. */
-  stopped(hasStopped: () => Promise<boolean>, signal: AbortSignal): Promise<void>;
+  stopped(signal: AbortSignal): Promise<void>;
   /** Settles once all is written; the guest is paused then. `begun`: what makes it run. Where it fails, the guest may run. */
   write(to: Writable, signal: AbortSignal, begun?: Promise<unknown>): Promise<void>;
   /** Settles once xl has let it run on. */
@@ -35,33 +36,39 @@ export interface Saving {
  * `xl save` asks the guest to stop itself, so that it has to run for that; a paused one does it once it is unpaused. xl writes no
  * more than a pipe holds until `write` takes it.
  */
-export function beginSave(xenName: string, head: ImageHead): Saving {
+export function beginSave(guest: XlGuest, head: ImageHead): Saving {
+  const { xenName } = guest;
   // A pipe, since xl opens what it writes to by name; its status goes its own way, since that of a pipeline is its last part's.
   const script = '{ env --ignore-signal=PIPE xl save -p "$1" /dev/stdout 3>&-; echo $? >&3; } | exec cat 3>&-';
-  const saver = spawn("sh", ["-c", script, "sh", xenName], {
-    env: systemEnvironment,
+  const saver = spawn("sh", ["-c", script, "sh", String(guest.id)], {
+    env: guest.environment,
     stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
   const said = collect(saver.stderr!);
   const status = collect(saver.stdio[3] as Readable);
   const ended = once(saver, "close");
   ended.catch(() => {});
-  const cancel = async () => {
-    // xl notices at its next write, and runs the guest on.
-    saver.stdout!.destroy();
+  /** Where xl fails, it runs the guest on. */
+  const settle = async () => {
     await ended;
+    if (wasKilled(await status)) await runOn(guest);
+  };
+  const cancel = async () => {
+    // xl notices at its next write.
+    saver.stdout!.destroy();
+    await settle();
   };
   return {
     cancel,
-    async stopped(hasStopped, signal) {
+    async stopped(signal) {
       let result: string | undefined;
       void status.then((text) => {
         result = text;
       });
       try {
-        while (!(await hasStopped())) {
+        while (!(await guest.hasStopped())) {
           signal.throwIfAborted();
-          if (result !== undefined) throw saveFailed(xenName, await said);
+          if (result !== undefined) throw saveFailed(xenName, tellEnd(result, await said));
           await delay(gonePollMs);
         }
       } catch (error) {
@@ -91,24 +98,36 @@ export function beginSave(xenName: string, head: ImageHead): Saving {
         return await finished(to, { signal });
       }
       to.destroy();
+      await settle();
       signal.throwIfAborted();
-      throw failure ?? saveFailed(xenName, await said);
+      throw failure ?? saveFailed(xenName, tellEnd(await status, await said));
     },
   };
 }
 
+const killed = "xl was killed";
+
+/** As a shell tells it; nothing where that was killed, too. */
+function wasKilled(status: string): boolean {
+  return status.trim() === "" || Number(status) > 128;
+}
+
+function tellEnd(status: string, said: string): string {
+  return wasKilled(status) ? killed : said;
+}
+
 /** Begins to send a running domain's memory. Rejects where xl does not begin; then everything is as before. */
 export async function beginMove(
-  xenName: string,
-  directory: string,
+  guest: XlGuest,
   head: ImageHead,
   to: Writable,
   signal: AbortSignal,
 ): Promise<OutgoingMigration> {
+  const { xenName, directory, environment } = guest;
   await endHolder(directory);
   const command = composeHolder(directory);
-  const mover = spawn("env", ["--ignore-signal=PIPE", "xl", "migrate", "-s", "", xenName, command], {
-    env: systemEnvironment,
+  const mover = spawn("env", ["--ignore-signal=PIPE", "xl", "migrate", "-s", "", String(guest.id), command], {
+    env: environment,
     // Of its own, so that what ends Xenod does not end it (M1).
     detached: true,
     stdio: ["ignore", "ignore", "pipe", "pipe"],
@@ -122,7 +141,8 @@ export async function beginMove(
   stopped.promise.catch(() => {});
   const incoming = mover.stdio[3] as Socket;
   to.write(composeHead(head));
-  const sent = pipeline(
+  const xlEnded = new XenoError("save-failed", "xl ended before the domain's memory did");
+  const passed = pipeline(
     incoming,
     async function* (chunks: AsyncIterable<Buffer>) {
       for await (const chunk of chunks) {
@@ -130,20 +150,38 @@ export async function beginMove(
         if (stream.isStopped) stopped.resolve();
         if (stream.isEnded) return;
       }
-      throw new XenoError("save-failed", "xl ended before the domain's memory did");
+      throw xlEnded;
     },
     to,
     { signal },
   );
+  passed.catch(() => {});
+  // Node's pipeline waits for ever where a socket was closed in order from the other side.
+  const closed = new Promise<never>((_resolve, reject) =>
+    to.once("close", () => {
+      if (stream.isEnded && to.writableFinished) return;
+      const gone = new XenoError("save-failed", `who takes the memory of ${xenName} has closed its end`, {
+        hint: "the guest goes on here; the other XenoServer's log says why",
+      });
+      reject(to.errored ?? gone);
+    }),
+  );
+  const sent = Promise.race([passed, closed]);
   sent.then(stopped.resolve, stopped.reject);
-  const giveUp = async () => {
+  const letGo = async () => {
     incoming.destroy();
     const deadline = performance.now() + settleMs;
     // The holder may be about to start only.
-    while (mover.exitCode === null && mover.signalCode === null && performance.now() < deadline) {
+    do {
       await endHolder(directory);
       await Promise.race([ended, delay(gonePollMs)]);
-    }
+    } while (mover.exitCode === null && mover.signalCode === null && performance.now() < deadline);
+    if (mover.signalCode !== null) await runOn(guest);
+  };
+  let given: Promise<void> | undefined;
+  const giveUp = () => {
+    given ??= letGo();
+    return given;
   };
   const orGiveUp = async (act: Promise<void>) => {
     try {
@@ -151,8 +189,9 @@ export async function beginMove(
     } catch (error) {
       await giveUp();
       signal.throwIfAborted();
-      const isCut = error instanceof XenoError && error.code === "save-failed";
-      throw isCut ? saveFailed(xenName, await Promise.race([said, delay(1_000, "", { ref: false })])) : error;
+      if (error !== xlEnded) throw error;
+      if (mover.signalCode !== null) throw saveFailed(xenName, killed);
+      throw saveFailed(xenName, await Promise.race([said, delay(1_000, "", { ref: false })]));
     }
   };
   return { stopped: () => orGiveUp(stopped.promise), finish: () => orGiveUp(sent), cancel: giveUp };
@@ -162,6 +201,7 @@ export async function beginMove(
 export async function restoreMemory(
   specification: DomainSpecification,
   image: Readable,
+  environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<void> {
   const { name, directory, memoryMiB, cpus } = specification;
@@ -176,14 +216,17 @@ export async function restoreMemory(
     "sh",
     ["-c", 'cat <&3 3>&- | xl restore -p -e "$1" /dev/stdin 3>&-', "sh", files.configuration],
     {
-      env: systemEnvironment,
+      env: environment,
       detached: true,
       stdio: ["ignore", "ignore", "pipe", "pipe"],
     },
   );
   const said = collect(restorer.stderr!);
   const into = restorer.stdio[3] as Socket;
-  into.on("error", () => {});
+  let refusal: unknown;
+  into.on("error", (error) => {
+    refusal = error;
+  });
   const ended = once(restorer, "close") as Promise<[number | null]>;
   const stop = new AbortController();
   into.write(composeXlHeader());
@@ -192,7 +235,8 @@ export async function restoreMemory(
   const feeding = pipeline(image, (chunks) => stream.pass(chunks), into, {
     signal: AbortSignal.any([signal, stop.signal]),
   }).catch((error) => {
-    if (stop.signal.aborted || error.code === "EPIPE" || error.code === "ECONNRESET") return;
+    // xl has ended, and says why.
+    if (stop.signal.aborted || error === refusal) return;
     broken = error;
     killGroup(restorer);
   });
@@ -204,6 +248,8 @@ export async function restoreMemory(
   signal.throwIfAborted();
   if (broken !== undefined) throw broken;
   if (status === 0) return;
+  if (status === null || wasKilled(String(status)))
+    throw new XenoError("xl-failed", `restoring domain ${name}: ${killed}`, { hint: "try again" });
   const error = explain(`restoring domain ${name}`, text);
   throw error.code === "xl-failed" ? new XenoError("image-damaged", error.message, { hint: error.hint }) : error;
 }

@@ -8,6 +8,8 @@ export interface XlRun {
   readonly purpose: string;
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** In which xl is found. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 export type RunXl = (options: readonly string[], run: XlRun) => Promise<string>;
@@ -19,10 +21,10 @@ const maxComplaintBytes = 64 * 1024;
 /** Returns what it printed. Rejects with one of `complaints`, `xl-missing`, or `xl-failed`. */
 export async function runXl(
   options: readonly string[],
-  { purpose, signal, timeoutMs = deadlineMs }: XlRun,
+  { purpose, signal, timeoutMs = deadlineMs, environment = systemEnvironment }: XlRun,
 ): Promise<string> {
   const { stdout } = await execa("xl", options, {
-    env: systemEnvironment,
+    env: environment,
     stdin: "ignore",
     timeout: timeoutMs,
     cancelSignal: signal,
@@ -65,7 +67,7 @@ const complaints = [
     hint: "boot the host under Xen, and start xenstored: systemctl status xenstored xen-init-dom0",
   },
   {
-    pattern: /Cannot set domain config|PV control interface not available|GUEST_TIMEDOUT|guest didn't suspend/i,
+    pattern: /Cannot set domain config|PV control interface not available|guest did(n't| not) (acknowledge )?suspend/i,
     code: "guest-silent",
     hint: "the guest does not listen to its hypervisor (yet): try again, or end it hard",
   },

@@ -19,9 +19,10 @@ const specification = {
 };
 
 test("a specification becomes a PVH domain of xl's, with what the guest says quoted", (t) => {
-  const lines = composeConfiguration({ ...specification, cpu: { meanMsPerSecond: 500, peakMsPerSecond: 1500 } }).split(
-    "\n",
-  );
+  const lines = composeConfiguration(
+    { ...specification, cpu: { meanMsPerSecond: 500, peakMsPerSecond: 1500 } },
+    "pvh",
+  ).split("\n");
   const expected = [
     'name = "xeno-web-',
     'uuid = "',

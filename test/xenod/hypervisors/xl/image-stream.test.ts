@@ -1,32 +1,11 @@
 import { Readable } from "node:stream";
 import test from "ava";
-import { composeHead, composeXlHeader, ImageStream, readHead } from "../../../../xenod/hypervisors/xl/image-stream.ts";
+import { composeHead, ImageStream, readHead } from "../../../../xenod/hypervisors/xl/image-stream.ts";
+import { composeStream } from "./played-stream.ts";
 
-/** What xl sends for a guest: its own header, a configuration, and libxl's stream around libxc's. */
-function composeSent({ configuration = '{"type": "pvh"}', stopsAt = true } = {}): { xl: Buffer; libxl: Buffer } {
-  const xl = composeXlHeader();
-  xl.writeUInt32LE(configuration.length, 44);
-  const libxl = Buffer.concat([
-    Buffer.from("LibxlFmt\0\0\0\x02\0\0\0\0", "latin1"),
-    record(1, ""),
-    Buffer.alloc(40, 0xff),
-    record(0x11, ""),
-    record(1, "pages".repeat(3)),
-    ...(stopsAt ? [record(9, "tsc.")] : []),
-    record(10, "hvm"),
-    record(0, ""),
-    record(2, "xenstore"),
-    record(0, ""),
-  ]);
-  return { xl: Buffer.concat([xl, Buffer.from(configuration)]), libxl };
-}
-
-function record(type: number, body: string): Buffer {
-  const bytes = Buffer.alloc(8 + Math.ceil(body.length / 8) * 8);
-  bytes.writeUInt32LE(type, 0);
-  bytes.writeUInt32LE(body.length, 4);
-  bytes.write(body, 8);
-  return bytes;
+function composeSent(options: { configuration?: string } = {}): { xl: Buffer; libxl: Buffer } {
+  const { xl, live, stopped } = composeStream(options);
+  return { xl, libxl: Buffer.concat([live, stopped]) };
 }
 
 test("of what xl sends, libxl's stream goes on and the configuration does not, wherever it is cut", (t) => {

@@ -19,6 +19,7 @@ test("of what xl info prints, the version, the processors and the memory are rea
     major: 4,
     minor: 17,
     capabilities: "178bf3ff:f6fa3203:2e500800:000001f7:0000000f:219c07a9:00000004:00000000",
+    virtualization: ["pv", "hvm", "hap"],
     totalMiB: 1407,
     freeMiB: 517,
   });

@@ -1,7 +1,8 @@
 /** What the driver makes of what it finds on a Xen host: see played-xen.ts. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import type { DomainSpecification } from "../../../../xenod/hypervisors/hypervisor.ts";
@@ -169,6 +170,40 @@ test("a suspended domain is a paused one, and is not run on by a bare unpause", 
   await t.throwsAsync(domain.unpause(), { code: "domain-suspended" });
   await domain.destroy();
   t.is(await domain.ended(), "stopped");
+});
+
+test("a guest is of the type that it was made with, whatever the next Xenod makes", async (t) => {
+  const { xen, open, specification, directory, records } = await prepare(t);
+  const pv = createXlHypervisor({ run: xen.run, recordsDirectory: records, guests: "pv" });
+  t.deepEqual([pv.features.liveMigration, open().features.liveMigration], [false, true]);
+  (await pv.create(specification, signal)).detach();
+  t.regex(await readFile(join(directory, "xl.cfg"), "utf8"), /^type = "pv"$/m);
+  const found = (await open().find("web", directory))!;
+  t.teardown(() => found.detach());
+  t.regex(await found.platform(), /^xen 4\.17 pv [0-9a-f]{12}$/);
+  await found.unpause();
+  await t.throwsAsync(found.migrate(new PassThrough(), signal), { code: "migration-unsupported" });
+  await found.reboot();
+  t.regex(await found.platform(), / pv /);
+  // One of before there was a choice.
+  await writeFile(join(directory, "xl.json"), JSON.stringify({ format: 1, specification }));
+  const old = (await open().find("web", directory))!;
+  t.regex(await old.platform(), / pvh /);
+  old.detach();
+  const image = Readable.from([]);
+  await found.destroy();
+  const platform = await found.platform();
+  await t.throwsAsync(open().restore(specification, image, platform, signal), { code: "platform-unsuited" });
+});
+
+test("guests of a type that the host cannot have are refused, and nothing is left", async (t) => {
+  const { xen, hypervisor, specification, directory } = await prepare(t);
+  xen.virtualization = "pv shadow";
+  await t.throwsAsync(hypervisor.create(specification, signal), {
+    code: "guests-unsupported",
+    message: /no PVH guests/,
+  });
+  t.deepEqual([xen.domains, xen.commands, await readdir(directory)], [[], [], ["console.log"]]);
 });
 
 test("pausing counts once, however often it is asked for", async (t) => {

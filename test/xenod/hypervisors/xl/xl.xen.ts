@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
+import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { execa } from "execa";
@@ -11,8 +12,8 @@ import { createXlHypervisor, destroyForcibly } from "../../../../xenod/hyperviso
 import { createLink } from "../../../../xenod/links/guest-link.ts";
 import { claimPrefix, sweepLinks } from "../../../../xenod/links/sweep.ts";
 import { createSwitch, joinSwitch } from "../../../../xenod/links/switch.ts";
-import { prepareGuest } from "../../test-guest.ts";
-import { testHypervisor } from "../conformance.ts";
+import { GuestShell, prepareGuest, waitForConsole } from "../../test-guest.ts";
+import { connectPair, testHypervisor } from "../conformance.ts";
 
 const prefix = `xeno-xl-${process.pid}`;
 /** All of it is emulated. */
@@ -58,13 +59,55 @@ test.serial("xl: what a killed xl left half-built is no domain, and who looks fo
   await (await createXlHypervisor().create(guest, signal)).destroy();
 });
 
-testHypervisor("xl", {
-  open: createXlHypervisor,
-  prepare,
-  async kill(directory) {
-    await execa("xl", ["destroy", names.get(directory)!]);
-  },
-  remains: ["console.log"],
-  deadlineMs,
-  list: async (directory) => (await readdir(directory)).filter((name) => name !== "initramfs.cpio").sort(),
+test.serial("xl: a guest whose xl is killed while it is moved or suspended goes on, and remembers", async (t) => {
+  t.timeout(deadlineMs);
+  const signal = AbortSignal.timeout(deadlineMs);
+  const guest = await prepare(t, "orphan");
+  const domain = await createXlHypervisor().create(guest, signal);
+  await domain.unpause();
+  await waitForConsole(guest.directory, "guest is up", 1, deadlineMs);
+  const shell = new GuestShell(t, guest.directory, domain.openConsole(), deadlineMs);
+  await shell.run("word=kept");
+  const expectRuns = async () => {
+    if ((await domain.state()) === "paused") await domain.unpause();
+    t.is(await domain.state(), "running");
+    t.deepEqual(await shell.run("echo $word"), { status: 0, output: "kept\n" });
+  };
+  for (const hasStopped of [false, true]) {
+    const { from, to } = await connectPair(t);
+    const moving = await domain.migrate(from, signal);
+    await once(to.resume(), "data");
+    if (hasStopped) await moving.stopped();
+    await killXl("migrate -s ");
+    // All of it may have been sent by then.
+    await moving.finish().catch((error) => t.is(error.code, "save-failed"));
+    await moving.cancel();
+    await expectRuns();
+  }
+  await domain.quiesce!(signal);
+  t.is(await domain.state(), "paused");
+  await killXl("save -p ");
+  await expectRuns();
+  // What xl was killed in has not spoilt it for the next one.
+  await domain.quiesce!(signal);
+  await domain.save(new PassThrough().resume(), signal);
+  await expectRuns();
+  await domain.destroy();
 });
+
+async function killXl(words: string): Promise<void> {
+  const { stdout } = await execa("pgrep", ["-f", `xl ${words}`]);
+  for (const pid of stdout.split("\n")) process.kill(Number(pid), "SIGKILL");
+}
+
+for (const guests of ["pvh", "pv"] as const)
+  testHypervisor(`xl ${guests}`, {
+    open: () => createXlHypervisor({ guests }),
+    prepare,
+    async kill(directory) {
+      await execa("xl", ["destroy", names.get(directory)!]);
+    },
+    remains: ["console.log"],
+    deadlineMs,
+    list: async (directory) => (await readdir(directory)).filter((name) => name !== "initramfs.cpio").sort(),
+  });
