@@ -156,7 +156,7 @@ export async function beginMove(
     { signal },
   );
   passed.catch(() => {});
-  // Node's pipeline waits for ever where a socket was closed in order from the other side.
+  // With a generator in it, Node's pipeline waits for ever where the other side has closed the socket in order.
   const closed = new Promise<never>((_resolve, reject) =>
     to.once("close", () => {
       if (stream.isEnded && to.writableFinished) return;

@@ -78,10 +78,15 @@ export class PlayedXen {
     const server = createServer((asking) => {
       this.#asking.add(asking);
       asking.on("error", () => {}).on("close", () => this.#asking.delete(asking));
-      createInterface({ input: asking }).on("line", async (line) => {
-        const answer = await this.#answer(JSON.parse(line)).catch((error) => ({ failed: String(error.message) }));
-        asking.write(`${JSON.stringify(answer)}\n`);
-      });
+      const questions = createInterface({ input: asking });
+      // It tells the errors of what it reads from once more.
+      questions
+        .on("error", () => {})
+        .on("line", async (line) => {
+          const answer = await this.#answer(JSON.parse(line)).catch((error) => ({ failed: String(error.message) }));
+          // Who asked may have been killed.
+          if (asking.writable) asking.write(`${JSON.stringify(answer)}\n`);
+        });
     });
     server.listen(socket);
     const stop = () => {
