@@ -41,13 +41,13 @@ type Ask = (question: Question) => Promise<Answer>;
 export async function playXl(socket: string, [, script = "", ...options]: readonly string[]): Promise<void> {
   const xen = connect(socket);
   await once(xen, "connect");
+  // Who plays Xen has ended, however that was.
+  xen.once("close", () => process.exit(1));
   const answers = createInterface({ input: xen })[Symbol.asyncIterator]();
   const ask: Ask = async (question) => {
     xen.write(`${JSON.stringify(question)}\n`);
     const { value } = await answers.next();
-    // Who plays Xen has ended.
-    if (value === undefined) process.exit(1);
-    return JSON.parse(value);
+    return JSON.parse(value ?? "{}");
   };
   const program = basename(script);
   const verb = options.find((option) => !option.startsWith("-"));
