@@ -14,11 +14,13 @@ export interface AvaOptions {
   readonly cwd: string;
   /** Given what ava prints, line by line. */
   readonly show: (line: string) => void;
+  /** As nice(1) takes it. */
+  readonly niceness: number;
   /** An ava that prints nothing for so long is killed: longer than its own time-out (package.json), which names what hangs. */
   readonly quietMs: number;
 }
 
-const defaults: AvaOptions = { cwd: root, show: console.log, quietMs: 8 * 60_000 };
+const defaults: AvaOptions = { cwd: root, show: console.log, niceness: 0, quietMs: 8 * 60_000 };
 
 /**
  * Runs ava over files, shows what it prints and counts from that. A run that fails without a failing test counts as one
@@ -32,9 +34,10 @@ export async function runAva(
   flags: readonly string[],
   options: Partial<AvaOptions> = {},
 ): Promise<AvaOutcome> {
-  const { cwd, show, quietMs } = { ...defaults, ...options };
+  const { cwd, show, niceness, quietMs } = { ...defaults, ...options };
   // Not as TAP: ava's writer of TAP falls over a test that timed out, before it has named it.
-  const child = spawn("ava", ["--no-color", ...flags, ...files], { cwd, stdio: ["ignore", "pipe", "inherit"] });
+  const words = [`-n${niceness}`, "ava", "--no-color", ...flags, ...files];
+  const child = spawn("nice", words, { cwd, stdio: ["ignore", "pipe", "inherit"] });
   let interrupted = false;
   const forward = (signal: NodeJS.Signals) => {
     interrupted = true;

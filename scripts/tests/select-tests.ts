@@ -4,6 +4,8 @@ import { root } from "../root.ts";
 export interface SelectedTests {
   readonly unit: string[];
   readonly endToEnd: string[];
+  /** Takes minutes of emulated hosts, mostly waiting for one another. */
+  readonly xenLab: string[];
 }
 
 /** The test files, or those of them that lie at or under one of the paths (relative to the checkout). */
@@ -12,6 +14,8 @@ export function selectTests(paths: readonly string[]): SelectedTests {
   const files = globSync("test/**/*.test.ts", { cwd: root })
     .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(`${path}/`)))
     .sort();
-  const isEndToEnd = (file: string) => file.startsWith("test/end-to-end/");
-  return { unit: files.filter((file) => !isEndToEnd(file)), endToEnd: files.filter(isEndToEnd) };
+  const under = (folder: string) => files.filter((file) => file.startsWith(folder));
+  const [endToEnd, xenLab] = [under("test/end-to-end/"), under("test/xen-lab/")];
+  const apart = new Set([...endToEnd, ...xenLab]);
+  return { unit: files.filter((file) => !apart.has(file)), endToEnd, xenLab };
 }
