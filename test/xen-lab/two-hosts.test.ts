@@ -38,7 +38,7 @@ step("two Xen hosts are up, each with a XenoServer that answers", async () => {
   teardowns.push(() => stopLab(directory));
   const home = findHome().at("xen-lab");
   const hosts = await startLab({ home, directory, hosts: 2, isTied: true, signal, onProgress: tell });
-  life = await GuestLife.begin({ directory, hosts, signal });
+  life = await GuestLife.begin({ directory, hosts, hasKernel: true, signal });
   teardowns.push(() => life.close());
   return "both XenoServers answer";
 });
