@@ -3,19 +3,21 @@
  * all other tests. The images are made where they are missing, once for a machine; without QEMU it is skipped.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { startLab, stopLab } from "../../bench/xen-lab/lab.ts";
 import { labHostNames, xenHostFiles } from "../../bench/xen-lab/xen-host.ts";
 import { findHome } from "../../control/cli/home.ts";
+import { readStartTime } from "../../xenod/processes.ts";
 import { runTeardowns } from "../run-teardowns.ts";
 import { GuestLife } from "./two-hosts.ts";
 
 /** For all of it. On a quiet machine it takes minutes, and four more to make the images. */
 const deadlineMs = 3_000_000;
 const shownLogBytes = 4_000;
+const stem = "xeno-xen-lab-";
 const hasQemu = spawnSync("qemu-system-x86_64", ["--version"]).error === undefined;
 const teardowns: (() => unknown)[] = [];
 const startedAt = performance.now();
@@ -29,7 +31,8 @@ if (!hasQemu) console.log("xen-lab: skipped: there is no QEMU here (Debian's qem
 
 test.before(async () => {
   signal = AbortSignal.timeout(deadlineMs);
-  directory = await mkdtemp(join(tmpdir(), "xeno-xen-lab-"));
+  await sweepAbandoned();
+  directory = await mkdtemp(join(tmpdir(), `${stem}${process.pid}-`));
   teardowns.push(() => rm(directory, { recursive: true, force: true }));
 });
 test.after.always(() => runTeardowns(teardowns));
@@ -63,6 +66,15 @@ function step(title: string, act: () => Promise<string>): void {
     isWhole = true;
     t.pass();
   });
+}
+
+/** Of a run that was killed, only files stay: its hosts were tied to it. */
+async function sweepAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(stem)) continue;
+    const owner = Number.parseInt(name.slice(stem.length), 10);
+    if ((await readStartTime(owner)) === undefined) await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
 }
 
 async function readLogsEnd(name: string): Promise<string> {
