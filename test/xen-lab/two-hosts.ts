@@ -40,8 +40,8 @@ interface Server {
 }
 
 const guest = "guest";
-/** All of it is saved, published and moved; with 64 its kernel finds no room for its initramfs. */
-const guestMiB = 80;
+/** All of it is saved, published and moved. With 64 its kernel finds no room for its initramfs; 80 leaves 30 for all else. */
+const guestMiB = 96;
 /** What is asked again and again takes a fifth of an emulated processor's time, and no more. */
 const pollMs = 500;
 const restPerAsking = 4;
