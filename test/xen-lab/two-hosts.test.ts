@@ -23,7 +23,7 @@ const teardowns: (() => unknown)[] = [];
 const startedAt = performance.now();
 let directory: string;
 let signal: AbortSignal;
-let life: GuestLife;
+let life: GuestLife | undefined;
 /** All steps so far are done. */
 let isWhole = true;
 
@@ -42,14 +42,16 @@ step("two Xen hosts are up, each with a XenoServer that answers", async () => {
   const home = findHome().at("xen-lab");
   const hosts = await startLab({ home, directory, hosts: 2, isTied: true, signal, onProgress: tell });
   life = await GuestLife.begin({ directory, hosts, hasKernel: true, signal });
-  teardowns.push(() => life.close());
+  teardowns.push(() => life?.close());
   return "both XenoServers answer";
 });
-step("deployed by QEMU's document, a Xen guest has its root over NFS on its vif", () => life.deploy());
-step("suspended and published, it is resumed on the other Xen host with all that it had", () => life.resumeElsewhere());
-step("it moves between the Xen hosts while it runs, and nothing of it is left behind", () => life.moveLive());
-step("the receiving Xenod is killed in the middle of a move: it runs on where it was", () => life.killReceiver());
-step("removed, nothing of it is left on either Xen host", () => life.remove());
+step("deployed by QEMU's document, a Xen guest has its root over NFS on its vif", () => life!.deploy());
+step("suspended and published, it is resumed on the other Xen host with all that it had", () =>
+  life!.resumeElsewhere(),
+);
+step("it moves between the Xen hosts while it runs, and nothing of it is left behind", () => life!.moveLive());
+step("the receiving Xenod is killed in the middle of a move: it runs on where it was", () => life!.killReceiver());
+step("removed, nothing of it is left on either Xen host", () => life!.remove());
 
 /** Each takes up what the one before it left. `act` says what has happened. */
 function step(title: string, act: () => Promise<string>): void {
@@ -60,6 +62,7 @@ function step(title: string, act: () => Promise<string>): void {
     try {
       tell(await act());
     } catch (error) {
+      if (life !== undefined) t.log((await life.readConsoles()).slice(-shownLogBytes));
       for (const name of labHostNames) t.log(await readLogsEnd(name));
       throw error;
     }

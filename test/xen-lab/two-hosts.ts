@@ -45,6 +45,7 @@ const guestMiB = 96;
 /** What is asked again and again takes a fifth of an emulated processor's time, and no more. */
 const pollMs = 500;
 const restPerAsking = 4;
+const consoleDeadlineMs = 120_000;
 
 /** Each step takes up what the one before left, says what has happened, and rejects with what was not as it should be. */
 export class GuestLife {
@@ -71,6 +72,17 @@ export class GuestLife {
     const document = await publishCountingGuest(published, { pauseSeconds: 1, memoryMiB: guestMiB });
     if (hasKernel) await layKernel(published, document.kernel, hosts, signal);
     return new GuestLife(two, document, await Promise.all(hosts.map((host) => connect(directory, host, signal))));
+  }
+
+  /** What the guest has printed, where there is anything of it: for who asks why something failed. */
+  async readConsoles(): Promise<string> {
+    const within = AbortSignal.timeout(consoleDeadlineMs);
+    const read = ({ host, client }: Server) =>
+      client.log(guest, undefined, within).then(
+        (printed) => `the guest on ${host.name}: ${printed}`,
+        (error) => `the guest on ${host.name}: ${error}`,
+      );
+    return (await Promise.all([this.#a, this.#b].map(read))).join("\n");
   }
 
   /** The hosts stay. */
