@@ -13,6 +13,7 @@ import { dom0Programs, warmNode } from "./warm-node.ts";
 const checkout = join(import.meta.dirname, "..", "..");
 const sources = [
   "package.json",
+  "package-lock.json",
   "bin",
   "bench",
   "control",

@@ -154,14 +154,14 @@ async function layBootFiles(directory: string, busybox: string, modules: readonl
   await writeFile(join(directory, "modules"), modules.map((file) => `${basename(file)}\n`).join(""));
 }
 
-/** dom0's initramfs, with the scripts of this folder: it mounts the disk and goes on with dom0-init.sh. */
-export async function packInitramfs({ boot }: LabImages): Promise<Buffer> {
+/** dom0's initramfs, with the scripts of this folder: it mounts the disk and goes on with dom0-init.sh, or another script. */
+export async function packInitramfs({ boot }: LabImages, firstProcess = join(folder, "dom0-init.sh")): Promise<Buffer> {
   const names = (await readFile(join(boot, "modules"), "utf8")).split("\n").filter((name) => name !== "");
   const entries: ArchiveEntry[] = ["bin", "dev", "modules", "root"].map((path) => ({ path, kind: "directory" }));
   const files: Record<string, string> = {
     "bin/busybox": join(boot, "busybox"),
     init: join(folder, "initramfs-init.sh"),
-    "dom0-init": join(folder, "dom0-init.sh"),
+    "dom0-init": firstProcess,
     "modules/list": join(boot, "modules"),
     ...Object.fromEntries(names.map((name) => [`modules/${name}`, join(boot, name)])),
   };

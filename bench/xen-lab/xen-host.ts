@@ -28,6 +28,8 @@ export interface XenHostStart {
   readonly directory: string;
   /** It ends when the process that started it does, however that ends. */
   readonly isTied?: boolean;
+  /** dom0's, as a script. Default: dom0-init.sh. */
+  readonly firstProcess?: string;
 }
 
 /** A busy machine is slow. */
@@ -64,7 +66,7 @@ export function linkMac(number: number): string {
 export async function startXenHost(start: XenHostStart): Promise<ChildProcess> {
   const files = xenHostFiles(start.directory, start.name);
   for (const file of Object.values(files)) await rm(file, { force: true });
-  await writeFile(files.initramfs, await packInitramfs(start.images));
+  await writeFile(files.initramfs, await packInitramfs(start.images, start.firstProcess));
   const complaints = await open(files.complaints, "w", 0o600);
   try {
     const tie = start.isTied ? ["setpriv", "--pdeathsig", "KILL"] : [];

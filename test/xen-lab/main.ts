@@ -5,6 +5,7 @@
  *     npm run xen-lab -- run a xl list              in dom0 of host a
  *     npm run xen-lab -- test [--match TEST]        the driver's tests, in a dom0
  *     npm run xen-lab -- two-hosts                  a guest's life on two hosts, over the API
+ *     npm run xen-lab -- debian                     a XenoServer as a service of a Debian dom0
  *     npm run xen-lab -- down
  */
 import { join } from "node:path";
@@ -13,6 +14,7 @@ import { UsageError } from "../../bench/usage-error.ts";
 import { buildLab, connectXenod, findLab, startLab, stopLab, waitForServerKey } from "../../bench/xen-lab/lab.ts";
 import { findHome } from "../../control/cli/home.ts";
 import { exitCodes, printResult, reportError, tell } from "../../control/cli/output.ts";
+import { tellDebianDom0 } from "./debian-dom0/story.ts";
 import { runTests } from "./run-tests.ts";
 import { GuestLife } from "./two-hosts.ts";
 
@@ -21,6 +23,7 @@ const usage = `Usage: npm run xen-lab -- build
        npm run xen-lab -- run HOST COMMAND…
        npm run xen-lab -- test [OPTION OF AVA…]
        npm run xen-lab -- two-hosts
+       npm run xen-lab -- debian
        npm run xen-lab -- down
 `;
 /** It takes ten minutes on a machine that others use, too. */
@@ -61,6 +64,13 @@ async function run([verb, ...options]: string[]): Promise<number> {
       return await testInside(options);
     case "two-hosts":
       return await twoHosts();
+    case "debian":
+      await tellDebianDom0({
+        home,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(storyDeadlineMs)]),
+        onProgress,
+      });
+      return 0;
     case "down":
       await stopLab(directory);
       return 0;
