@@ -31,10 +31,6 @@ export class KilledServer {
     return this.#port;
   }
 
-  get pid(): number {
-    return this.#child!.pid!;
-  }
-
   /** After a collection. */
   async measureMemory(): Promise<KeptMemory> {
     const { promise, resolve, reject } = Promise.withResolvers<KeptMemory>();
