@@ -4,9 +4,8 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -18,6 +17,7 @@ import { createXlHypervisor } from "../../../../xenod/hypervisors/xl/xl.ts";
 import { readStartTime } from "../../../../xenod/processes.ts";
 import { poll } from "../../test-guest.ts";
 import { type PlayedDomain, PlayedXen } from "./played-xen.ts";
+import { specifyDomain } from "./specified-domain.ts";
 import type { Work } from "./xenod-at-work.ts";
 
 const deadlineMs = 240_000;
@@ -33,16 +33,7 @@ interface Host {
 }
 
 async function prepare(t: ExecutionContext): Promise<Host> {
-  const scratch = await mkdtemp(join(tmpdir(), "xeno-xl-"));
-  t.teardown(() => rm(scratch, { recursive: true, force: true }));
-  const directory = join(scratch, "web");
-  await mkdir(directory);
-  const kernel = join(scratch, "kernel");
-  await writeFile(kernel, "");
-  const specification: DomainSpecification = {
-    ...{ name: "web", directory, memoryMiB: 128, cpus: 1, kernel, initramfs: kernel, commandLine: "quiet" },
-    link: { namespace: "none", tap: "tap0", mac: "02:78:65:6e:00:02" },
-  };
+  const { scratch, specification } = await specifyDomain(t);
   // No xl on this machine has anything to do with a domain of its number.
   const xen = new PlayedXen(process.pid * 1_000 + 10 * hosts++);
   const { environment, stop } = await xen.serve(scratch);

@@ -1,29 +1,19 @@
 /** What the driver makes of what it finds on a Xen host: see played-xen.ts. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
-import type { DomainSpecification } from "../../../../xenod/hypervisors/hypervisor.ts";
 import { identify } from "../../../../xenod/hypervisors/xl/configuration.ts";
 import { createXlHypervisor } from "../../../../xenod/hypervisors/xl/xl.ts";
 import { poll } from "../../test-guest.ts";
 import { PlayedXen } from "./played-xen.ts";
+import { specifyDomain } from "./specified-domain.ts";
 
 const signal = new AbortController().signal;
 
 async function prepare(t: ExecutionContext) {
-  const scratch = await mkdtemp(join(tmpdir(), "xeno-xl-"));
-  t.teardown(() => rm(scratch, { recursive: true, force: true }));
-  const directory = join(scratch, "web");
-  await mkdir(directory);
-  const kernel = join(scratch, "kernel");
-  await writeFile(kernel, "");
-  const specification: DomainSpecification = {
-    ...{ name: "web", directory, memoryMiB: 128, cpus: 1, kernel, initramfs: kernel, commandLine: "quiet" },
-    link: { namespace: "none", tap: "tap0", mac: "02:78:65:6e:00:02" },
-  };
+  const { scratch, directory, specification } = await specifyDomain(t);
   const xen = new PlayedXen();
   const open = () => createXlHypervisor({ run: xen.run, recordsDirectory: join(scratch, "records") });
   return { xen, open, hypervisor: open(), specification, directory, records: join(scratch, "records") };
