@@ -1,4 +1,4 @@
-/** Runs commands in a host's dom0, one at a time: see `serve_shell` in dom0-init.sh. */
+/** Runs commands in a host's dom0, one at a time: see serve-shell.sh. */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";

@@ -162,6 +162,7 @@ export async function packInitramfs({ boot }: LabImages, firstProcess = join(fol
     "bin/busybox": join(boot, "busybox"),
     init: join(folder, "initramfs-init.sh"),
     "dom0-init": firstProcess,
+    "serve-shell": join(folder, "serve-shell.sh"),
     "modules/list": join(boot, "modules"),
     ...Object.fromEntries(names.map((name) => [`modules/${name}`, join(boot, name)])),
   };

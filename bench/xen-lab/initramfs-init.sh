@@ -10,6 +10,6 @@ until [ -e /dev/vda ] || [ $tries -ge 100 ]; do
   sleep 0.1
 done
 mount -t ext4 /dev/vda /root
-cp /dom0-init /root/sbin/dom0-init
+cp /dom0-init /serve-shell /root/sbin/
 mount -o move /dev /root/dev
 exec switch_root -c /dev/console /root /sbin/dom0-init

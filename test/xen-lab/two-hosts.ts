@@ -9,14 +9,11 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connectXenod, type LabHost, rebootHost, waitForServerKey } from "../../bench/xen-lab/lab.ts";
 import { apiPortInside } from "../../bench/xen-lab/xen-host.ts";
-import { openLayers } from "../../templates/layers/open-layers.ts";
 import type { XenodClient } from "../../xenod/api/client.ts";
-import { KernelImages } from "../../xenod/daemon/kernel-images.ts";
 import type { Peer } from "../../xenod/migration/peers/peer.ts";
-import { createKey, loadKey, readTrust, trustKey } from "../../xenostore/keys/key-ring.ts";
-import { openDirectoryStore } from "../../xenostore/stores/directory-store.ts";
+import { trustKey } from "../../xenostore/keys/key-ring.ts";
 import { parseCount, publishCountingGuest } from "../end-to-end/counting-guest.ts";
-import type { Published } from "../xenod/published.ts";
+import { extractKernel, openLabStore } from "./lab-store.ts";
 
 export interface TwoHosts {
   /** The lab's. */
@@ -70,7 +67,10 @@ export class GuestLife {
     const published = await openLabStore(directory);
     // A processor that is emulated twice has no time for ten counts a second.
     const document = await publishCountingGuest(published, { pauseSeconds: 1, memoryMiB: guestMiB });
-    if (hasKernel) await layKernel(published, document.kernel, hosts, signal);
+    if (hasKernel) {
+      const layKernel = await extractKernel(published, document.kernel, signal);
+      await Promise.all(hosts.map(({ name, shell }) => layKernel(shell, `/var/lib/xeno/${name}`)));
+    }
     return new GuestLife(two, document, await Promise.all(hosts.map((host) => connect(directory, host, signal))));
   }
 
@@ -216,36 +216,6 @@ export class GuestLife {
       await delay(Math.max(pollMs, restPerAsking * askingMs), undefined, { signal: this.#signal });
     }
   }
-}
-
-async function openLabStore(directory: string) {
-  const storeDirectory = join(directory, "store");
-  const trustDirectory = join(directory, "keys");
-  const store = await openDirectoryStore(storeDirectory, { create: true });
-  const key = await loadKey(trustDirectory, "tests").catch(() => createKey(trustDirectory, "tests"));
-  for (const owner of ["demo", "templates"]) await trustKey(trustDirectory, owner, key.publicKey);
-  return { directory, storeDirectory, trustDirectory, store, key };
-}
-
-/** As each host's Xenod would, but once, and not emulated. */
-async function layKernel(
-  { directory, store, trustDirectory }: Published,
-  url: string,
-  hosts: readonly LabHost[],
-  signal: AbortSignal,
-): Promise<void> {
-  const layers = openLayers({ store, trust: readTrust(trustDirectory), cacheDirectory: join(directory, "cache") });
-  try {
-    const { tree } = await layers.resolveUrl(url, signal);
-    await new KernelImages(join(directory, "kernels"), layers).prepare(url, tree, signal);
-  } finally {
-    await layers.close();
-  }
-  const lay = ({ name, shell }: LabHost) => {
-    const kernels = `/var/lib/xeno/${name}/kernels`;
-    return shell.require(`mkdir -p ${kernels} && cp -r /lab/kernels/. ${kernels}/`, signal);
-  };
-  await Promise.all(hosts.map(lay));
 }
 
 /** Each takes what the other sends. */

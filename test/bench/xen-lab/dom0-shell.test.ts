@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import test, { type ExecutionContext } from "ava";
 import { Dom0Shell } from "../../../bench/xen-lab/dom0-shell.ts";
 
-/** As serve_shell in dom0-init.sh, which says `first` to whoever comes. */
+/** As serve-shell.sh, which says `first` to whoever comes. */
 async function serve(t: ExecutionContext, first = ""): Promise<Dom0Shell> {
   const directory = await mkdtemp(join(tmpdir(), "xeno-shell-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
