@@ -34,6 +34,7 @@ const guest = "guest";
 const unit = "xeno-server@a";
 /** As small and as idle as a guest of two-hosts.ts, and for the same reasons. */
 const size = { pauseSeconds: 1, memoryMiB: 96 };
+const logsDeadlineMs = 120_000;
 /** What is asked again and again takes a fifth of an emulated processor's time, and no more. */
 const restPerAsking = 4;
 
@@ -54,8 +55,8 @@ export async function tellDebianDom0({ home, signal, onProgress }: DebianStory):
   onProgress("starting a Debian dom0");
   const machine = await startXenHost(place);
   const ended = new Promise<void>((resolve) => machine.once("exit", () => resolve()));
+  const shell = new Dom0Shell(xenHostFiles(directory, name).shell);
   try {
-    const shell = new Dom0Shell(xenHostFiles(directory, name).shell);
     const run = (command: string) => shell.require(command, signal);
     onProgress(`systemd is up: ${await waitForSystemd(shell, signal)}`);
     await layCheckout(run);
@@ -70,10 +71,20 @@ export async function tellDebianDom0({ home, signal, onProgress }: DebianStory):
     } finally {
       await server.close();
     }
+  } catch (error) {
+    if (!signal.aborted) onProgress(await readLogs(shell));
+    throw error;
   } finally {
     machine.kill("SIGKILL");
     await ended;
   }
+}
+
+/** For who asks why something failed. */
+async function readLogs(shell: Dom0Shell): Promise<string> {
+  const guests = "find /var/lib/xeno -name console.log -exec tail -n 20 {} +";
+  const command = `journalctl --no-pager -n 60 -u ${unit} -u xeno-guests@a; ${guests}`;
+  return await shell.run(command, AbortSignal.timeout(logsDeadlineMs)).then(({ output }) => output, String);
 }
 
 type Run = (command: string) => Promise<string>;
@@ -110,7 +121,7 @@ async function layCheckout(run: Run): Promise<void> {
   for (const step of steps) await run(step);
 }
 
-/** What is installed when it begins is not installed again; the keys are the lab's. */
+/** What is installed when it begins is not installed again; the keys, the store and who may call are the lab's. */
 async function installAsDocumented(
   run: Run,
   { key, trustDirectory }: Published,
@@ -120,15 +131,15 @@ async function installAsDocumented(
   const commands = (await readCommands("Installing")).filter((line) => !/^(apt-get|git clone) /.test(line));
   let environment = "";
   for (const line of commands) {
-    if (line.startsWith("export ")) environment = `${line}; `;
-    else if (/xeno doctor/.test(line)) onProgress((await run(`${line} 2>&1 || true`)).trim());
+    if (line.startsWith("export ")) {
+      environment = `${line}; `;
+      await run(`${environment} xeno key trust operators ${operator.publicKey}`);
+      await run(`${environment} xeno store use /lab/store`);
+    } else if (/xeno doctor/.test(line)) onProgress((await run(`${line} 2>&1 || true`)).trim());
     else if (/journalctl/.test(line)) await waitFor(run, `${line} | grep -q publicKey`);
     else await run(environment + line.replace("ed25519:…", key.publicKey));
     onProgress(`# ${line}`);
   }
-  await run(`${environment} xeno key trust operators ${operator.publicKey}`);
-  await run(`${environment} xeno store use /lab/store`);
-  await run(`systemctl restart ${unit}`);
 }
 
 async function connect(run: Run, directory: string, apiPort: number, signal: AbortSignal): Promise<XenodClient> {
@@ -175,7 +186,8 @@ async function proveUnits({ run, client, document, signal, onProgress }: Proof):
 
   await run("systemctl stop xeno-guests@a");
   assert.equal((await run("xl list | grep -c xeno- || true")).trim(), "0");
-  onProgress("xeno-guests@a is stopped, as before a reboot: the guest is off");
+  await run(`! systemctl is-active ${unit}`);
+  onProgress("xeno-guests@a is stopped, as before a reboot: the guest is off, and so is its XenoServer");
 }
 
 async function waitForCount(client: XenodClient, count: number, signal: AbortSignal): Promise<number> {
