@@ -20,10 +20,10 @@ import { createGaneshaContender } from "./ganesha-contender.ts";
 import { formatReport, type GuestResult, summarizeReport } from "./report.ts";
 import { createXenoContender } from "./xeno-contender.ts";
 
-export const guestUsage = "guest [--only xeno,ganesha,ganesha-sync,disk] [--runs N] [--json]";
+export const guestUsage = "guest [--only xeno,xeno-async,ganesha,ganesha-sync,disk] [--runs N] [--json]";
 
 const maxRuns = 1000;
-const names: readonly string[] = ["xeno", "ganesha", "ganesha-sync", "disk"];
+const names: readonly string[] = ["xeno", "xeno-async", "ganesha", "ganesha-sync", "disk"];
 /** Five minutes a run each. */
 const defaultNames = names.filter((name) => name !== "ganesha-sync");
 const script = new URL("work.sh", import.meta.url).pathname;
@@ -47,7 +47,8 @@ export async function runGuest(options: string[], signal: AbortSignal): Promise<
   const disk = await prepareDisk({ ...wanted, directory: home.at("bench", "guest-disk") }, tell);
   const local = await startServers({ home, names: ["s1"], stateDirectory: directory, cleanup, signal, tell });
   const contenders = [
-    createXenoContender(local, overlay.url),
+    createXenoContender(local, overlay.url, false),
+    createXenoContender(local, overlay.url, true),
     createGaneshaContender(await findPlace(local, hypervisor, directory, 1), disk, false),
     createGaneshaContender(await findPlace(local, hypervisor, directory, 2), disk, true),
     createDiskContender(await findPlace(local, hypervisor, directory, 3), disk),

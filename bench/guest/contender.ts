@@ -3,6 +3,9 @@
 /** What one guest took, by name: ms. The boot is from the command until its service begins. */
 export type Figures = Readonly<Record<string, number>>;
 
+/** Of an NFS procedure, by its name: what the guest's own kernel counts (mountstats), of the work without the boot. */
+export type Requests = Readonly<Record<string, { readonly count: number; readonly ms: number }>>;
+
 /** Of each guest; its name, too, is the same everywhere. */
 export const guest = { name: "bench", memoryMiB: 512, cpus: 1 } as const;
 

@@ -1,4 +1,7 @@
-/** Ours: a deployment on a XenoServer that has all of it in its cache, its root a union of the overlay and its template. */
+/**
+ * Ours: a deployment on a XenoServer that has all of it in its cache, its root a union of the overlay and its template. `isAsync`: what
+ * it changes is answered from memory, as by nfs-ganesha on a file system that is not synchronous.
+ */
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { kernelUrl, templateUrl } from "../../control/demo/prepare.ts";
@@ -11,15 +14,15 @@ import { type Contender, guest } from "./contender.ts";
 const consoleBytes = 262_144;
 const pollMs = 100;
 
-export function createXenoContender({ servers: [server] }: LocalServers, overlay: string): Contender {
+export function createXenoContender({ servers: [server] }: LocalServers, overlay: string, isAsync: boolean): Contender {
   return {
-    name: "xeno",
-    title: "XenoServer",
+    name: isAsync ? "xeno-async" : "xeno",
+    title: `XenoServer${isAsync ? ", unsafeAsync" : ""}`,
     async prepare(signal) {
       await precache(server.client, [templateUrl, overlay], signal);
     },
     async boot(signal) {
-      const document = { ...guest, overlay, kernel: kernelUrl };
+      const document = { ...guest, overlay, kernel: kernelUrl, unsafeAsync: isAsync };
       const [{ domain, error }] = await deployEverywhere([server], document, () => {}, signal);
       if (domain === undefined) throw error;
       return {

@@ -94,11 +94,12 @@ async function compare(context: Context, condition: Condition, repetition: numbe
   const { assignment, client, logs } = context;
   if (!condition.rows.some(({ name }) => assignment.rows.includes(name))) return;
   const core = condition.isPinned ? os.availableParallelism() - 1 : undefined;
+  const { unsafeAsync = false } = condition;
   await using cleanup = new AsyncDisposableStack();
   const directory = await makeStorage(context, condition, cleanup);
   const servers: Server[] = [];
   for (const start of [startOurs, startGanesha]) {
-    const place: ServerPlace = { ...context, ...assignment, core, directory: join(directory, start.name) };
+    const place: ServerPlace = { ...context, ...assignment, core, unsafeAsync, directory: join(directory, start.name) };
     await mkdir(place.directory);
     const server = await start(place);
     cleanup.defer(() => server.end());

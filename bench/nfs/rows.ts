@@ -39,13 +39,14 @@ export const fullSize: DataSize = { names: 10_000, dataBytes: 256 * mebibyte, bi
 export const quickSize: DataSize = { names: 2_000, dataBytes: 64 * mebibyte, bigBytes: 128 * mebibyte };
 
 /**
- * Where and how both servers run. `pinned`: server and client share one core. On `disk-sync` the peer's file system makes
- * every change of a directory synchronous, as ours always does; on `disk-async` it does not.
+ * Where and how both servers run. `isPinned`: server and client share one core. `peerSyncs`: the peer's file system makes every change of
+ * a directory synchronous, as ours does by itself; not where it is `unsafeAsync`.
  */
 export interface Condition {
-  readonly name: "tmpfs, one core" | "tmpfs, all cores" | "disk, both sync" | "disk, peer async";
+  readonly name: "tmpfs, one core" | "tmpfs, all cores" | "disk, both sync" | "disk, peer async" | "disk, both async";
   readonly storage: "tmpfs" | "disk";
   readonly peerSyncs: boolean;
+  readonly unsafeAsync?: boolean;
   readonly isPinned: boolean;
   readonly rows: readonly Row[];
 }
@@ -55,6 +56,14 @@ export const conditions: readonly Condition[] = [
   { name: "tmpfs, all cores", storage: "tmpfs", peerSyncs: false, isPinned: false, rows },
   { name: "disk, both sync", storage: "disk", peerSyncs: true, isPinned: true, rows: diskRows },
   { name: "disk, peer async", storage: "disk", peerSyncs: false, isPinned: true, rows: diskRows },
+  {
+    name: "disk, both async",
+    storage: "disk",
+    peerSyncs: false,
+    unsafeAsync: true,
+    isPinned: true,
+    rows: diskRows,
+  },
 ];
 
 export const severalRow = "several";

@@ -24,6 +24,8 @@ export interface ServerPlace {
   readonly url: string;
   readonly logs: string;
   readonly core: number | undefined;
+  /** Ours. */
+  readonly unsafeAsync?: boolean;
   readonly profile: string | undefined;
 }
 
@@ -32,10 +34,27 @@ const startDeadlineMs = 30_000;
 const ganeshaPorts = { nfs: 2049, mount: 20048 };
 const program = new URL("our-server.ts", import.meta.url).pathname;
 
-export async function startOurs({ directory, home, url, logs, core, profile }: ServerPlace): Promise<Server> {
+export async function startOurs({
+  directory,
+  home,
+  url,
+  logs,
+  core,
+  unsafeAsync,
+  profile,
+}: ServerPlace): Promise<Server> {
   const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
   const journal = join(directory, "journal");
-  const words = [process.execPath, "--no-warnings", ...profiling, program, home, journal, url];
+  const words = [
+    process.execPath,
+    "--no-warnings",
+    ...profiling,
+    program,
+    home,
+    journal,
+    url,
+    ...(unsafeAsync ? ["async"] : []),
+  ];
   const child = startChild(words, join(logs, "xeno.log"), core);
   const port = Number(await child.readLine());
   return { name: "xeno", pid: child.pid, nfsPort: port, mountPort: port, path: "/", end: () => child.end() };

@@ -10,6 +10,7 @@ interface ServeFlags extends LiveFlags {
   readonly listen: HostPort;
   readonly journal?: string;
   readonly privilegedPorts?: boolean;
+  readonly unsafeAsync?: boolean;
 }
 
 export function createServeCommand(): Command {
@@ -19,6 +20,10 @@ export function createServeCommand(): Command {
     .requiredOption("--listen <host:port>", "where to listen; port 0 takes any", parseListen)
     .option("--journal <directory>", "keep the changes here (default: a new one in $XENO_HOME)")
     .option("--privileged-ports", "answer only clients whose own port is below 1024, which root alone can have")
+    .option(
+      "--unsafe-async",
+      "answer changes of names and attributes before they are on the disk: a host that loses power may lose the last second of them",
+    )
     .addHelpText(
       "after",
       `
@@ -39,6 +44,7 @@ Example:
           resolve: layers.resolve,
           listen: flags.listen,
           requirePrivilegedPort: flags.privilegedPorts === true,
+          unsafeAsync: flags.unsafeAsync,
           signal,
           // Until then what goes wrong is thrown.
           onTrouble: (what, error) => isServing && tellTrouble(what, error),

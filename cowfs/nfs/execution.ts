@@ -34,6 +34,8 @@ export interface ExecutionOptions {
   readonly jukeboxMs: number;
   /** After how long data that cannot be had is NFS3ERR_IO, in ms; before, it is JUKEBOX, and the client tries again. */
   readonly ioErrorAfterMs: number;
+  /** See ExportOptions. */
+  readonly unsafeAsync: boolean;
   onFetchFailed(procedure: string, error: unknown): void;
   onInternalError(what: string, error: unknown): void;
 }
@@ -112,7 +114,7 @@ export class Execution {
     request.peer = message.connection.peer;
     request.first = -1;
     request.second = -1;
-    request.stable = true;
+    request.stable = procedure.effect !== "change" || !this.#options.unsafeAsync;
     if (procedure.effect === "none") this.#answer(message, procedure, call.xid, args);
     else this.#perform(message, procedure, call, args);
   }
@@ -159,8 +161,12 @@ export class Execution {
       return;
     }
     if (parked !== undefined) this.#options.waiting.finish(parked);
-    if (this.#request.stable) this.#answerAfterSync(connection, xid, key, body);
-    else this.#answerBody(connection, xid, body);
+    if (this.#request.stable) {
+      this.#answerAfterSync(connection, xid, key, body);
+      return;
+    }
+    this.#answerBody(connection, xid, body);
+    if (this.#options.unsafeAsync) this.#options.turn.syncLater();
   }
 
   /** Runs the change and copies its reply out: the file system keeps that copy. */

@@ -59,6 +59,12 @@ export interface ExportOptions extends ExportEvents {
    * Default: never. It is JUKEBOX, so that a guest's root waits for its store to come back instead of failing.
    */
   readonly ioErrorAfterMs?: number;
+  /**
+   * Changes of names and attributes are answered before they are on stable storage, which RFC 1813 (section 4.8) forbids; they come there
+   * with the next COMMIT, and within a second or so. The death of this process loses none of them; a host that loses power may lose
+   * the last, all from some moment on. What was written and committed is as safe as ever. As `async` in exports(5). Default false.
+   */
+  readonly unsafeAsync?: boolean;
   readonly watchFirstRead?: readonly FileId[];
   /** Connections at once; the one that was silent longest makes room. Default 64. */
   readonly maxConnections?: number;
@@ -123,6 +129,7 @@ class Export implements NfsExport, ConnectionOwner {
       waiting: this.#waiting,
       jukeboxMs: options.jukeboxMs ?? defaultJukeboxMs,
       ioErrorAfterMs: options.ioErrorAfterMs ?? Number.POSITIVE_INFINITY,
+      unsafeAsync: options.unsafeAsync ?? false,
       onFetchFailed: (procedure: string, error: unknown) => options.onFetchFailed?.(procedure, error),
       onInternalError: (what: string, error: unknown) => options.onInternalError?.(what, error),
     };

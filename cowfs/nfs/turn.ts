@@ -5,9 +5,13 @@
  * (T1) No reply leaves before a flush that covers it has returned.
  * (T2) A reply that promises stable storage leaves only after a sync that began after its change has settled.
  * (T3) When a flush or a sync fails, no reply leaves any more.
+ * (T4) What was answered without such a promise (`unsafeAsync`) has a sync begin at most `mostUnsyncedMs` later.
  */
 import type { FileSystem } from "../file-system.ts";
 import type { Connection } from "./connection.ts";
+
+/** What a host that loses power may have lost of it: of five seconds, ext4's own, a user has heard (mount(8), `commit`). */
+const mostUnsyncedMs = 1000;
 
 export class Turn {
   readonly #fileSystem: FileSystem;
@@ -17,6 +21,7 @@ export class Turn {
   #connections: Connection[] = [];
   #proceeding: Connection[] = [];
   #synced: (() => void)[] = [];
+  #laterSync: NodeJS.Timeout | undefined;
 
   constructor(fileSystem: FileSystem, onFailed: (error: unknown) => void) {
     this.#fileSystem = fileSystem;
@@ -38,6 +43,14 @@ export class Turn {
     this.#schedule();
   }
 
+  /** (T4) */
+  syncLater(): void {
+    this.#laterSync ??= setTimeout(() => {
+      this.#laterSync = undefined;
+      this.afterSync(() => {});
+    }, mostUnsyncedMs);
+  }
+
   proceedLater(connection: Connection): void {
     this.#proceeding.push(connection);
     this.#schedule();
@@ -49,6 +62,7 @@ export class Turn {
 
   stop(): void {
     this.#isStopped = true;
+    clearTimeout(this.#laterSync);
     this.#connections = [];
     this.#proceeding = [];
     this.#synced = [];

@@ -111,6 +111,14 @@ export const deploymentProperties = {
   journalMiB: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 1_073_741_824, description: "What the guest's own writes may take on disk." }),
   ),
+  unsafeAsync: Type.Optional(
+    Type.Boolean({
+      description:
+        "Names, modes, owners and times that the guest changes are answered before they are on the disk. They follow within a second or " +
+        "so, and with each fsync. A host that loses power may lose the last of them, which a guest that synced a directory " +
+        "does not expect. Default: nothing is lost that was answered.",
+    }),
+  ),
   hostname: Type.Optional(
     Type.String({
       pattern: "^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$",

@@ -62,6 +62,7 @@ export function describeExport(host: Host, record: DomainRecord): ExportSpecific
     listen: { namespace: nameLink(describeLinkOf(host, name)), host: serverAddress, port: fileServerPort },
     initPath: deployment.init,
     quotaBytes: deployment.journalMiB && deployment.journalMiB * 1024 * 1024,
+    unsafeAsync: deployment.unsafeAsync,
     bootEpoch: record.bootEpoch ?? (restarts && (restarts * epochsOfStart) % 2 ** 32),
   };
 }

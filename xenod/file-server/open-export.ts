@@ -23,6 +23,7 @@ export interface ExportOpening {
   /** As in cowfs/nfs/export.ts. */
   readonly jukeboxMs?: number;
   readonly ioErrorAfterMs?: number;
+  readonly unsafeAsync?: boolean;
   /** Default /sbin/init. */
   readonly initPath?: string;
   /** Shared by the exports of a process. */
@@ -86,6 +87,7 @@ export async function openExport(opening: ExportOpening): Promise<OpenedExport> 
         requirePrivilegedPort: opening.requirePrivilegedPort,
         jukeboxMs: opening.jukeboxMs,
         ioErrorAfterMs: opening.ioErrorAfterMs,
+        unsafeAsync: opening.unsafeAsync,
         watchFirstRead: init === undefined ? [] : [init],
         onFirstRead: () => opening.onInit?.(),
         onMount: () => opening.onMount?.(),

@@ -35,6 +35,8 @@ export const ExportSpecification = Type.Object(
     /** Where the guest's boot epochs begin: at that of the checkpoint that it resumes. Default 0. */
     bootEpoch: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
     requirePrivilegedPort: Type.Optional(Type.Boolean()),
+    /** As in cowfs/nfs/export.ts. Default false. */
+    unsafeAsync: Type.Optional(Type.Boolean()),
     /** The program whose first read is the event `init`. Default /sbin/init. */
     initPath: Type.Optional(Type.String({ pattern: "^/", maxLength: 1024 })),
   },

@@ -18,6 +18,7 @@ export interface UnionServing {
   /** As in cowfs/nfs/export.ts. */
   readonly jukeboxMs?: number;
   readonly ioErrorAfterMs?: number;
+  readonly unsafeAsync?: boolean;
   readonly signal: AbortSignal;
   onTrouble?(what: string, error: unknown): void;
 }

@@ -229,7 +229,7 @@ export class ServedExport {
   }
 
   async #openFileSystem(): Promise<void> {
-    const { url, tree, journal, quotaBytes, requirePrivilegedPort, initPath } = this.specification;
+    const { url, tree, journal, quotaBytes, requirePrivilegedPort, initPath, unsafeAsync } = this.specification;
     const tell = tellSeldom((text) => this.#context.log(text));
     const pull = this.#context.pullBoot(this.#events.init === undefined);
     this.#pull = pull;
@@ -239,6 +239,7 @@ export class ServedExport {
       quotaBytes,
       requirePrivilegedPort,
       initPath,
+      unsafeAsync,
       ioErrorAfterMs: this.#context.ioErrorAfterMs,
       bootEpoch: this.bootEpoch,
       locks: this.#context.locks,

@@ -58,7 +58,7 @@ export interface Request {
   /** The objects that a failure reports attributes of, as far as they were decoded; -1 before. */
   first: FileId;
   second: FileId;
-  /** Whether the reply has to wait for stable storage. Changes set it, except an UNSTABLE write. */
+  /** Whether the reply has to wait for stable storage: an UNSTABLE write's has not, nor a change's of an export that is `unsafeAsync`. */
   stable: boolean;
 }
 

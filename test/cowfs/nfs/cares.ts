@@ -124,7 +124,7 @@ export const cares: readonly Care[] = [
   {
     pitfall: "changes that are answered before they are on stable storage",
     file: `${nfs}/execution.ts`,
-    care: "    request.stable = true;",
+    care: '    request.stable = procedure.effect !== "change" || !this.#options.unsafeAsync;',
     without: '    request.stable = procedure.effect !== "change";',
     test: [`${tests}/durability.test.ts`, "RENAME is answered when it is on stable storage"],
   },

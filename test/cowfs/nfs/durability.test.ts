@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import test from "ava";
 import { encodeCall, mark, nfs } from "./client.ts";
 import { encode } from "./encoder.ts";
@@ -8,13 +9,21 @@ import { attributes } from "./results.ts";
 function createDisk() {
   const syncs: PromiseWithResolvers<void>[] = [];
   let isSlow = false;
+  let ended = 0;
   return {
     syncs,
+    /** Syncs that ended at once. */
+    get ended() {
+      return ended;
+    },
     slow() {
       isSlow = true;
     },
     onSync() {
-      if (!isSlow) return undefined;
+      if (!isSlow) {
+        ended++;
+        return undefined;
+      }
       const sync = Promise.withResolvers<void>();
       syncs.push(sync);
       return sync.promise;
@@ -74,6 +83,52 @@ for (const [name, procedure, args, waits] of table) {
     t.is(disk.syncs.length, waits ? 1 : 0);
   });
 }
+
+const promised = ["COMMIT", "a FILE_SYNC WRITE", "a DATA_SYNC WRITE"];
+for (const [name, procedure, args] of table.filter(([name]) => !promised.includes(name)))
+  test(`where the export is unsafeAsync, ${name} is answered at once, and a sync begins all the same`, async (t) => {
+    const disk = createDisk();
+    const { client, root } = await serveModel(t, { model: { onSync: disk.onSync }, unsafeAsync: true });
+    const file = await makeFile(client, root, "file");
+    await client.call(nfs.mkdir, encode().opaque(root).string("dir").raw(attributes()));
+    while (disk.ended === 0) await delay(20);
+    disk.slow();
+    client.send(mark(encodeCall(procedure, args(root, file), { xid: 99 })));
+    t.is((await client.reply(99)).readUInt32BE(24), 0);
+    while (disk.syncs.length === 0) await delay(20);
+    t.pass();
+  });
+
+for (const [name, procedure, args] of table.filter(([name]) => promised.includes(name)))
+  test(`where the export is unsafeAsync, ${name} waits for stable storage all the same`, async (t) => {
+    const disk = createDisk();
+    const { client, root } = await serveModel(t, { model: { onSync: disk.onSync }, unsafeAsync: true });
+    const file = await makeFile(client, root, "file");
+    disk.slow();
+    client.send(mark(encodeCall(procedure, args(root, file), { xid: 99 })));
+    while (disk.syncs.length === 0) await client.call(0);
+    await client.call(nfs.getattr, encode().opaque(root));
+    t.false(client.records.some((record) => record.readUInt32BE() === 99));
+    for (const sync of disk.syncs) sync.resolve();
+    t.is((await client.reply(99)).readUInt32BE(24), 0);
+  });
+
+test("where the export is unsafeAsync, a sync that fails later closes it as ever", async (t) => {
+  const disk = createDisk();
+  const failures: unknown[] = [];
+  const { client, root, exported } = await serveModel(t, {
+    model: { onSync: disk.onSync },
+    unsafeAsync: true,
+    onFailed: (error) => failures.push(error),
+  });
+  disk.slow();
+  await makeFile(client, root, "file");
+  while (disk.syncs.length === 0) await client.call(0);
+  disk.syncs[0].reject(new Error("the disk fails"));
+  await client.closed();
+  t.is(failures.length, 1);
+  t.true(exported.isClosed);
+});
 
 test("one sync serves all that wait for it in a turn", async (t) => {
   const disk = createDisk();

@@ -96,6 +96,58 @@ test.serial("an export whose journal failed is opened again from what was acknow
   t.deepEqual(served.status.damagedFiles, [segment], "and the status says so");
 });
 
+test.serial(
+  "an export that is unsafeAsync answers a change while the disk holds up every sync, and no other does",
+  async (t) => {
+    const published = await makeStore(t);
+    const url = await publishFiles(published, "service", { "etc/motd": "hello\n" });
+    const cacheDirectory = join(published.directory, "cache");
+    const layers = openLayers({ store: published.store, trust: readTrust(published.trustDirectory), cacheDirectory });
+    t.teardown(() => layers.close());
+    // Where a sync has something to do: /tmp may lie in memory.
+    const journals = await mkdtemp("/var/tmp/xd-journals-");
+    t.teardown(() => rm(journals, { recursive: true, force: true }));
+    const serve = async (unsafeAsync: boolean) => {
+      const served = await serveUnion({
+        ...{ url, resolve: layers.resolve, requirePrivilegedPort: false, signal: new AbortController().signal },
+        ...{ journal: join(journals, String(unsafeAsync)), listen: { host: "127.0.0.1", port: 0 } },
+        unsafeAsync,
+      });
+      t.teardown(() => served.close());
+      const client = await connect(served.port);
+      t.teardown(() => client.close());
+      return { client, root: await mount(client) };
+    };
+    const [safe, unsafe] = [await serve(false), await serve(true)];
+    const { fdatasync } = fs;
+    const held = Promise.withResolvers<void>();
+    let asked = 0;
+    const hold = (file: number, settled: (error: Error | null) => void) => {
+      asked++;
+      void held.promise.then(() => fdatasync(file, settled));
+    };
+    Object.assign(fs, { fdatasync: hold });
+    try {
+      const waiting = makeFile(safe.client, safe.root, "safe");
+      let isAnswered = false;
+      waiting.then(
+        () => (isAnswered = true),
+        () => {},
+      );
+      await makeFile(unsafe.client, unsafe.root, "unsafe");
+      const end = performance.now() + 60_000;
+      while (asked < 2 && performance.now() < end) await delay(20);
+      t.true(asked >= 2, "each has begun a sync");
+      t.false(isAnswered);
+      held.resolve();
+      await waiting;
+    } finally {
+      Object.assign(fs, { fdatasync });
+      held.resolve();
+    }
+  },
+);
+
 test("serveUnion serves one union on an address of the host, and refuses a taken one with nothing left open", async (t) => {
   const published = await makeStore(t);
   const url = await publishFiles(published, "service", { "etc/motd": "hello\n" });
