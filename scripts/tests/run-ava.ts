@@ -24,7 +24,7 @@ const defaults: AvaOptions = { cwd: root, show: console.log, niceness: 0, quietM
 
 /**
  * Runs ava over files, shows what it prints and counts from that. A run that fails without a failing test counts as one
- * failure. SIGINT and SIGTERM are passed on once.
+ * failure. SIGINT and SIGTERM are passed on once, both as SIGINT: ava ends by SIGTERM at once, and its workers would go on.
  *
  * ava ends what hangs, names it and goes on with other files. A thread that hangs in a system call cannot be ended: such
  * an ava never ends by itself.
@@ -39,9 +39,9 @@ export async function runAva(
   const words = [`-n${niceness}`, "ava", "--no-color", ...flags, ...files];
   const child = spawn("nice", words, { cwd, stdio: ["ignore", "pipe", "inherit"] });
   let interrupted = false;
-  const forward = (signal: NodeJS.Signals) => {
+  const forward = () => {
     interrupted = true;
-    child.kill(signal);
+    child.kill("SIGINT");
   };
   process.on("SIGINT", forward);
   process.on("SIGTERM", forward);

@@ -1,7 +1,8 @@
 /** What `npm test` says and counts when tests fail, hang and crash: ava runs for real, in a project of its own. */
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { root } from "../../scripts/root.ts";
 import { type AvaOptions, runAva } from "../../scripts/tests/run-ava.ts";
@@ -18,6 +19,11 @@ async function run(t: ExecutionContext, files: Record<string, string>, options: 
   const flags = ["--timeout", "15s", "--concurrency", "2"];
   const outcome = await runAva(Object.keys(files), flags, { cwd, show, ...options });
   return { ...outcome, lines };
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 120_000; !isSo(); await delay(50))
+    if (Date.now() > deadline) throw new Error("it has not come to pass in 120 s");
 }
 
 const passes = 'test("passes", (t) => t.pass());';
@@ -66,6 +72,26 @@ test("crashes of a file and errors that nobody caught are failures", async (t) =
   });
   t.true(passed >= 2, lines.join("\n"));
   t.true(failed >= 3, lines.join("\n"));
+});
+
+// Before the others, whose avas the signal would end, too.
+test.serial("terminated, its workers end with it", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "xeno-run-ava-"));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const told = join(directory, "worker");
+  const goesOn = `test("goes on", () => {
+    fs.writeFileSync(${JSON.stringify(told)}, process.pid + " ");
+    setInterval(() => {}, 1000);
+    return new Promise(() => {});
+  });`;
+  const running = run(t, { "a.js": goesOn });
+  const isTold = () => existsSync(told) && readFileSync(told, "utf8").endsWith(" ");
+  await until(isTold);
+  process.kill(process.pid, "SIGTERM");
+  t.true((await running).interrupted);
+  const worker = Number(readFileSync(told, "utf8"));
+  await until(() => !existsSync(`/proc/${worker}`));
+  t.pass();
 });
 
 test("no files to run are one failure", async (t) => {
