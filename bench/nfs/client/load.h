@@ -18,6 +18,8 @@
 #define MAX_HANDLE 64
 #define TRANSFER_BYTES (1024 * 1024)
 #define BLOCK_BYTES 4096
+/* Linux asks for 64 KiB to 1 MiB, by how far it reads ahead. */
+#define READ_AHEAD_BYTES (64 * 1024)
 
 struct handle {
   uint32_t length;

@@ -65,7 +65,7 @@ static void get_attributes(struct lane *lane) {
   sent("GETATTR", lane, rpc_nfs3_getattr_async(lane->load->rpc, got_attributes, &args, lane));
 }
 
-/* READ of 4 KiB at random places of a large file, and of 1 MiB in sequence */
+/* READ of 4 KiB at random places of a large file, and of 64 KiB and 1 MiB in sequence */
 
 static void read_transfer(struct lane *lane);
 
@@ -92,15 +92,23 @@ static void read_block(struct lane *lane) {
   sent("READ", lane, rpc_nfs3_read_async(lane->load->rpc, read_block_done, &args, lane));
 }
 
+static void read_in_sequence(struct lane *lane, uint32_t bytes, rpc_cb then) {
+  lane->offset = lane->unit % (lane->load->data_bytes / bytes) * bytes;
+  READ3args args = {point_at(&data), lane->offset, bytes};
+  sent("READ", lane, rpc_nfs3_read_async(lane->load->rpc, then, &args, lane));
+}
+
+static void read_ahead_done(struct rpc_context *rpc, int status, void *result, void *private) {
+  did_read(private, rpc, status, result, READ_AHEAD_BYTES);
+}
+
+static void read_ahead(struct lane *lane) { read_in_sequence(lane, READ_AHEAD_BYTES, read_ahead_done); }
+
 static void read_transfer_done(struct rpc_context *rpc, int status, void *result, void *private) {
   did_read(private, rpc, status, result, TRANSFER_BYTES);
 }
 
-static void read_transfer(struct lane *lane) {
-  lane->offset = lane->unit % (lane->load->data_bytes / TRANSFER_BYTES) * TRANSFER_BYTES;
-  READ3args args = {point_at(&data), lane->offset, TRANSFER_BYTES};
-  sent("READ", lane, rpc_nfs3_read_async(lane->load->rpc, read_transfer_done, &args, lane));
-}
+static void read_transfer(struct lane *lane) { read_in_sequence(lane, TRANSFER_BYTES, read_transfer_done); }
 
 /* The trace of opening and reading a small file: LOOKUP, ACCESS, READ of the whole */
 
@@ -186,6 +194,7 @@ const struct row reading_rows[] = {
     {.name = "read4k", .prepare = prepare_data, .start = read_block},
     {.name = "trace", .prepare = prepare_trace, .start = trace},
     {.name = "readdirplus", .prepare = prepare_list, .start = list},
+    {.name = "read64k", .prepare = prepare_data, .start = read_ahead},
     {.name = "seqread", .prepare = prepare_data, .start = read_transfer},
     {.name = NULL},
 };
