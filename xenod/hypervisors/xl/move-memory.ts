@@ -223,22 +223,32 @@ export async function restoreMemory(
   );
   const said = collect(restorer.stderr!);
   const into = restorer.stdio[3] as Socket;
-  let refusal: unknown;
-  into.on("error", (error) => {
-    refusal = error;
-  });
-  const ended = once(restorer, "close") as Promise<[number | null]>;
   const stop = new AbortController();
-  into.write(composeXlHeader());
+  // Who fails first is to blame: the pipeline ends the others with the same error.
+  let refusal: unknown;
   let broken: unknown;
+  into.on("error", (error) => {
+    if (error !== broken) refusal = error;
+  });
+  const blame = (error: unknown) => {
+    if (error !== refusal && !stop.signal.aborted) broken ??= error;
+  };
+  image.once("error", blame);
+  const ended = once(restorer, "close") as Promise<[number | null]>;
+  into.write(composeXlHeader());
   const stream = new ImageStream("image");
-  const feeding = pipeline(image, (chunks) => stream.pass(chunks), into, {
-    signal: AbortSignal.any([signal, stop.signal]),
-  }).catch((error) => {
-    // xl has ended, and says why.
-    if (stop.signal.aborted || error === refusal) return;
-    broken = error;
-    killGroup(restorer);
+  const passed = async function* (chunks: AsyncIterable<Buffer>) {
+    try {
+      yield* stream.pass(chunks);
+    } catch (error) {
+      blame(error);
+      throw error;
+    }
+  };
+  const feeding = pipeline(image, passed, into, { signal: AbortSignal.any([signal, stop.signal]) }).catch((error) => {
+    blame(error);
+    // Else xl has ended, and says why.
+    if (broken !== undefined) killGroup(restorer);
   });
   const [status] = await ended;
   stop.abort();

@@ -7,10 +7,12 @@ import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { execa } from "execa";
+import { XenoError } from "../../../../cowfs/errors.ts";
 import type { Domain, DomainSpecification, Hypervisor } from "../../../../xenod/hypervisors/hypervisor.ts";
 import { domainFiles, identify } from "../../../../xenod/hypervisors/xl/configuration.ts";
 import { createXlHypervisor } from "../../../../xenod/hypervisors/xl/xl.ts";
@@ -286,6 +288,32 @@ for (const phase of ["begun", "built", "filled"] as const) {
     t.is(running.most, 1);
   });
 }
+
+test.serial(
+  "a restore whose image cannot be read on, or goes on after its end, is told as that, and nothing is left",
+  async (t) => {
+    const { source, target, domain } = await prepareMove(t);
+    await domain.pause();
+    const image = new PassThrough();
+    const [kept] = await Promise.all([buffer(image), domain.save(image, signal)]);
+    const platform = await domain.platform();
+    const lose = async function* () {
+      yield kept.subarray(0, kept.length / 2);
+      throw new XenoError("object-missing", "the rest of the image is gone from its store");
+    };
+    const lengthen = () => [kept, Buffer.alloc(8)];
+    for (const [code, chunks] of [
+      ["object-missing", lose],
+      ["image-damaged", lengthen],
+    ] as const) {
+      const restoring = target.open().restore(target.specification, Readable.from(chunks()), platform, signal);
+      await t.throwsAsync(restoring, { code });
+      await expectNothing(t, target);
+    }
+    await domain.unpause();
+    await expectRuns(t, source, domain);
+  },
+);
 
 /** The rest of the memory is not sent before what is returned is called, unless all of it is to come. */
 function holdSource({ xen }: Host, phase: string): () => void {
