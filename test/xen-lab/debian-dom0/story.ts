@@ -186,7 +186,7 @@ async function proveUnits({ run, client, document, signal, onProgress }: Proof):
 
   await run("systemctl stop xeno-guests@a");
   assert.equal((await run("xl list | grep -c xeno- || true")).trim(), "0");
-  await run(`! systemctl is-active ${unit}`);
+  await waitFor(run, `[ "$(systemctl is-active ${unit})" = inactive ]`);
   onProgress("xeno-guests@a is stopped, as before a reboot: the guest is off, and so is its XenoServer");
 }
 
