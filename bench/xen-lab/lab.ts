@@ -17,6 +17,7 @@ import { bootDom0 } from "./booted-dom0.ts";
 import { makeSourcesDisk, type SourcesOptions } from "./checkout-disks.ts";
 import { Dom0Shell } from "./dom0-shell.ts";
 import { buildImages, type ImageBuild } from "./images.ts";
+import { xenodNodeOptions } from "./warm-node.ts";
 import {
   apiPortInside,
   findApiPort,
@@ -196,7 +197,8 @@ async function joinLab(directory: string, record: HostRecord, withXenod: boolean
   ended.catch(() => {});
   const now = Math.floor(Date.now() / 1000);
   const random = randomBytes(32).toString("hex");
-  const words = [host.name, `${host.address}/24`, linkMac(record.number), now, random, ...(withXenod ? ["xenod"] : [])];
+  const identity = [host.name, `${host.address}/24`, linkMac(record.number), now, random];
+  const words = [...identity, ...(withXenod ? ["--no-warnings", ...xenodNodeOptions] : [])];
   const commands = [
     "mount -t squashfs -o ro /dev/vdb /project",
     `sh /project/bench/xen-lab/dom0-join.sh ${words.join(" ")}`,
