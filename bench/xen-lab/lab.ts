@@ -204,7 +204,13 @@ async function joinLab(directory: string, record: HostRecord, withXenod: boolean
     `sh /project/bench/xen-lab/dom0-join.sh ${words.join(" ")}`,
   ];
   try {
-    await Promise.race([host.shell.require(commands.join(" && "), AbortSignal.any([signal, up.signal])), ended]);
+    const joined = host.shell.require(commands.join(" && "), AbortSignal.any([signal, up.signal]));
+    // A connection that breaks does not say why: its host ends.
+    const told = joined.catch((error) => {
+      if (signal.aborted || error.code === "dom0-command-failed") throw error;
+      return ended;
+    });
+    await Promise.race([told, ended]);
   } finally {
     up.abort();
   }
