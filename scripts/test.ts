@@ -1,6 +1,6 @@
 /**
  * `npm test`: lint, types and floors, then ava: unit and property tests two files at a time, then the end-to-end tests, which boot
- * guests, one at a time. Where test/xen-lab is named, its two Xen hosts run beside them, and take what of the processors is left.
+ * guests, one at a time. The Xen lab's two hosts run beside all of them, and take what of the processors is left.
  *
  * Arguments name files or folders to run instead of everything. `XENO_TEST_SEED` chooses the content of the random tests. The last
  * line is `N passed, N failed`.
