@@ -24,7 +24,7 @@ export const guestUsage = "guest [--only xeno,xeno-async,ganesha,ganesha-sync,di
 
 const maxRuns = 1000;
 const names: readonly string[] = ["xeno", "xeno-async", "ganesha", "ganesha-sync", "disk"];
-/** Five minutes a run each. */
+/** Three to eight minutes a run each. */
 const defaultNames = names.filter((name) => name !== "ganesha-sync");
 const script = new URL("work.sh", import.meta.url).pathname;
 const overlayUrl = "xenostore://demo/bench-guest";

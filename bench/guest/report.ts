@@ -3,7 +3,7 @@ import { formatTable, type Row } from "../../control/cli/output.ts";
 import type { KvmVerdict } from "../../xenod/hypervisors/qemu/kvm-probe.ts";
 import { formatMachine, type Machine } from "../machine.ts";
 import { type Distribution, describeSamples } from "../statistics.ts";
-import type { Contender, Figures } from "./contender.ts";
+import type { Contender } from "./contender.ts";
 import type { Measured } from "./follow-work.ts";
 
 const shownProcedures = 12;
@@ -20,10 +20,7 @@ export interface GuestReport {
 }
 
 export function formatReport({ machine, kvm, results }: GuestReport): string {
-  const [ours, ...peers] = results.map(({ contender, runs }) => ({
-    ...contender,
-    figures: describeFigures(runs.map(({ figures }) => figures)),
-  }));
+  const [ours, ...peers] = results.map(({ contender, runs }) => ({ ...contender, figures: describeFigures(runs) }));
   const seconds = ({ median }: Distribution) => (median / 1000).toFixed(1);
   const rows = Object.entries(ours.figures).map(([work, figure]): Row => {
     const theirs = peers.map(({ name, figures }): Row => {
@@ -70,15 +67,12 @@ export function summarizeReport({ machine, kvm, results }: GuestReport): object 
     ok: true,
     machine: { ...machine, kvm },
     results: Object.fromEntries(
-      results.map(({ contender, runs }) => [
-        contender.name,
-        { figures: describeFigures(runs.map(({ figures }) => figures)), runs },
-      ]),
+      results.map(({ contender, runs }) => [contender.name, { figures: describeFigures(runs), runs }]),
     ),
   };
 }
 
-function describeFigures(runs: readonly Figures[]): Record<string, Distribution> {
-  const names = Object.keys(runs[0]);
-  return Object.fromEntries(names.map((name) => [name, describeSamples(runs.map((figures) => figures[name]))!]));
+function describeFigures(runs: readonly Measured[]): Record<string, Distribution> {
+  const names = Object.keys(runs[0].figures);
+  return Object.fromEntries(names.map((name) => [name, describeSamples(runs.map(({ figures }) => figures[name]))!]));
 }

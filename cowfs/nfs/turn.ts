@@ -10,7 +10,7 @@
 import type { FileSystem } from "../file-system.ts";
 import type { Connection } from "./connection.ts";
 
-/** What a host that loses power may have lost of it: of five seconds, ext4's own, a user has heard (mount(8), `commit`). */
+/** Of what a host that loses power may lose: ext4 syncs its own every five seconds (`commit`, ext4(5)). */
 const mostUnsyncedMs = 1000;
 
 export class Turn {

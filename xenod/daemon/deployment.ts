@@ -115,7 +115,7 @@ export const deploymentProperties = {
     Type.Boolean({
       description:
         "Names, modes, owners and times that the guest changes are answered before they are on the disk. They follow within a second or " +
-        "so, and with each fsync. A host that loses power may lose the last of them, which a guest that synced a directory " +
+        "so, and with each fsync of what was written. A host that loses power may lose the last of them, which a guest that synced a directory " +
         "does not expect. Default: nothing is lost that was answered.",
     }),
   ),
