@@ -114,8 +114,11 @@ test("what the store no longer has is read and sent again", async (t) => {
 
 test("however a file was changed, its pieces are those of its whole content (S1)", async (t) => {
   const bytes = (most: number) => fc.nat(most).map((length) => makeBytes(length, `bytes ${length}`));
-  const write = fc.record({ kind: fc.constant("write" as const), at: fc.nat(900_000), content: bytes(200_000) });
-  const small = fc.record({ kind: fc.constant("write" as const), at: fc.nat(900_000), content: bytes(100) });
+  // Of a file that nothing has changed the root says nothing: it is the layer's own.
+  const some = (most: number) =>
+    fc.integer({ min: 1, max: most }).map((length) => makeBytes(length, `bytes ${length}`));
+  const write = fc.record({ kind: fc.constant("write" as const), at: fc.nat(900_000), content: some(200_000) });
+  const small = fc.record({ kind: fc.constant("write" as const), at: fc.nat(900_000), content: some(100) });
   const cut = fc.record({ kind: fc.constant("size" as const), size: fc.nat(1_200_000) });
   const hole = fc.integer({ min: 1, max: 100_000 });
   // Never two contents side by side: those are one, and are cut as one.
@@ -130,7 +133,7 @@ test("however a file was changed, its pieces are those of its whole content (S1)
         const id = await s.find("/f");
         for (const step of steps) {
           if (step.kind === "size") await s.change((fs) => fs.setAttributes(root, id, { size: step.size }));
-          else if (step.content.length > 0) await change(s, step.at, step.content);
+          else await change(s, step.at, step.content);
         }
         const held = base.pieces!.filter(({ hash }) => hash !== undefined);
         const sealed = await seal(s, held);
